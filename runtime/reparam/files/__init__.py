@@ -1,0 +1,1 @@
+"""Files that come in and go out: checked when read, atomic when written."""

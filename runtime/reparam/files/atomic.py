@@ -1,0 +1,79 @@
+"""Writes that are there whole or not at all: a sibling temporary file, flushed to disk, then moved into place."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from reparam.errors import OutputError
+
+
+@contextlib.contextmanager
+def as_output_error(path: Path) -> Iterator[None]:
+    """Turns the system's errors of a write into one line that names the file and what to do."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        advice = {
+            errno.ENOSPC: "free space or choose another disk",
+            errno.EACCES: "choose a folder you may write to",
+            errno.EROFS: "choose a folder you may write to",
+            errno.ENOENT: "make the folder first",
+        }.get(error.errno or 0, "check the path and the disk")
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes names that were moved in a folder durable, where the system can (Windows cannot)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """An open binary file that becomes `path` when the block ends, and leaves no trace where the block raises.
+
+    Raises:
+        OutputError: the file cannot be written; what was at `path` before is still there.
+
+    Examples:
+        >>> import pathlib, tempfile
+        >>> place = pathlib.Path(tempfile.mkdtemp()) / "a.bin"
+        >>> with atomic_file(place) as file:
+        ...     _ = file.write(b"whole")
+        >>> place.read_bytes()
+        b'whole'
+    """
+    with as_output_error(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if os.name != "nt":  # mkstemp makes private files; results get the usual mode
+                mask = os.umask(0)
+                os.umask(mask)
+                temporary.chmod(0o666 & ~mask)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a whole small file atomically; `OutputError` where that fails."""
+    with atomic_file(path) as file:
+        file.write(data)
