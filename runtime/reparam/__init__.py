@@ -2,5 +2,8 @@
 
 from reparam import errors
 from reparam.laws import noise
+from reparam.posterior import Posterior
+from reparam.vae import VAE, Info, load
+from reparam.verification import verify
 
-__all__ = ["errors", "noise"]
+__all__ = ["VAE", "Info", "Posterior", "errors", "load", "noise", "verify"]

@@ -31,7 +31,7 @@ _COUNTERS: Final = 4096  # counters a piece: their intermediates stay in the sec
 
 
 def _uniforms(words: Words) -> list[npt.NDArray[np.float64]]:
-    return [(word + 0.5) * 2.0**-32 for word in words]  # in the open interval (0, 1)
+    return [(word.astype(np.float64) + 0.5) * 2.0**-32 for word in words]  # in the open interval (0, 1)
 
 
 def _normal(words: Words) -> list[npt.NDArray[np.float64]]:

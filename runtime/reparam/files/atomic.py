@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +12,7 @@ from reparam.errors import OutputError
 
 
 @contextlib.contextmanager
-def as_output_error(path: Path) -> Iterator[None]:
+def as_output_error(path: Path) -> Generator[None]:
     """Turns the system's errors of a write into one line that names the file and what to do."""
     try:
         yield
@@ -40,7 +40,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Generator[IO[bytes]]:
     """An open binary file that becomes `path` when the block ends, and leaves no trace where the block raises.
 
     Raises:

@@ -1,7 +1,7 @@
 """Arrays in .npy files: mapped when read, atomic when written."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ def read(path: Path) -> npt.NDArray[Any]:
         InputError: not a .npy file, cut short, or one of Python objects.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: object = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such file; give a .npy file") from None
     except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
@@ -32,7 +32,7 @@ def read(path: Path) -> npt.NDArray[Any]:
         raise InputError(f"{path}: not a readable .npy file ({reason}); write it with numpy.save") from None
     if not isinstance(array, np.ndarray):  # np.load also opens .npz archives
         raise InputError(f"{path}: holds several arrays; save the one you mean with numpy.save")
-    return array
+    return cast("npt.NDArray[Any]", array)
 
 
 def write(path: Path, array: npt.NDArray[Any]) -> None:

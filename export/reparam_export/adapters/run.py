@@ -1,0 +1,55 @@
+"""Our own models: a run folder that `reparam train` wrote, or a `reparam_train.VAE` in Python."""
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Latent, Training
+from reparam_train.checkpoint import read_run
+from reparam_train.model import VAE
+
+from reparam_export.source import Source
+
+
+def from_run(path: Path, *, name: str) -> Source:
+    """The model of a run folder, with how it was trained.
+
+    Raises:
+        CheckpointError: no run there, or no good checkpoint in it.
+    """
+    run = read_run(path)
+    record = run.record
+    training = Training(
+        data=Data(
+            name=record.data, sha256=record.data_sha256, train_rows=record.train_rows, test_rows=record.test_rows
+        ),
+        objective="negative ELBO with closed-form KL",
+        metrics=run.metrics,
+        seed=record.options.seed,
+        options=msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options),
+        versions=record.versions,
+    )
+    source = from_vae(run.model, name=name)
+    rows = msgspec.structs.replace(source.input, layout=record.layout, low=record.low, high=record.high)
+    return dataclasses.replace(source, input=rows, training=training)
+
+
+def from_vae(model: VAE, *, name: str) -> Source:
+    """A model in Python."""
+    config = model.config
+    bernoulli = config.likelihood == "bernoulli"
+    return Source(
+        name=name,
+        module=model,
+        encode=model.encode,
+        decode=lambda z: dict(model.decode(z)),
+        input=Input(
+            shape=config.input_shape,
+            layout="features" if len(config.input_shape) == 1 else "channels_first",
+            low=0.0 if bernoulli else None,
+            high=1.0 if bernoulli else None,
+        ),
+        latent=Latent(shape=(config.latent,)),
+        likelihood=Bernoulli() if bernoulli else Gaussian(**model.likelihood_constants()),
+        training=None,
+    )

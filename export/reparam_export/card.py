@@ -1,0 +1,100 @@
+"""The model card, README.md of a bundle: what it is, how to load it, how it was trained, how far it is proved."""
+
+from collections.abc import Sequence
+
+from reparam.bundle.manifest import Bernoulli, Manifest, Training, Verification
+
+
+def model_card(manifest: Manifest, *, has_preview: bool) -> str:
+    """The card as Markdown; every figure in it stands in the manifest too."""
+    parts = [
+        f"# {manifest.name}",
+        "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers.",
+        "![Samples from the prior](preview.png)" if has_preview else "",
+        _usage(manifest),
+        _contract(manifest),
+        _training(manifest.training) if manifest.training else "",
+        "\n\n".join(_verification(done) for done in manifest.verification),
+        _limits(manifest),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[batch, " + ", ".join(str(size) for size in shape) + "]"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _usage(manifest: Manifest) -> str:
+    return f"""## Use
+
+```python
+import reparam
+vae = reparam.load("{manifest.name}")     # this folder
+x_hat = vae.generate(16, seed=7)          # float32 {_shape(manifest.input.shape).replace("batch", "16")}
+q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row
+```"""
+
+
+def _contract(manifest: Manifest) -> str:
+    groups = (
+        ("encoder.onnx", "input", manifest.encoder_inputs),
+        ("encoder.onnx", "output", manifest.encoder_outputs),
+        ("decoder.onnx", "input", {"z": manifest.latent.shape}),
+        ("decoder.onnx", "output", manifest.decoder_outputs),
+    )
+    rows = [
+        (f"`{file}`", way, f"`{name}`", _shape(shape)) for file, way, names in groups for name, shape in names.items()
+    ]
+    low, high = manifest.input.low, manifest.input.high
+    span = "not recorded" if low is None or high is None else f"{low:g} to {high:g}"
+    likelihood = "Bernoulli of `logits`"
+    if not isinstance(manifest.likelihood, Bernoulli):
+        likelihood = f"Gaussian around `x_hat` with standard deviation {manifest.likelihood.std:.6g}"
+    return f"""## Graphs
+
+{_table(("file", "way", "name", "shape, float32"), rows)}
+
+- Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
+- Likelihood: {likelihood}. Prior: standard normal. Law of `eps`: {manifest.latent.noise}.
+- Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
+
+
+def _training(training: Training) -> str:
+    shown = [(f"`{key}`", _value(value)) for key, value in training.options.items() if value is not None]
+    metrics = [(key.replace("_", " "), f"{value:.6g}") for key, value in training.metrics.items()]
+    return f"""## Training
+
+Data: {training.data.name}, {training.data.train_rows:,} rows to train and {training.data.test_rows:,} to test.
+Objective: {training.objective}. On the test rows, in nats per row:
+
+{_table(("metric", "value"), metrics)}
+
+Options:
+
+{_table(("option", "value"), shown)}"""
+
+
+def _value(value: object) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _verification(done: Verification) -> str:
+    rows = [(f"`{name}`", f"{worst.absolute:.2e}", f"{worst.relative:.2e}") for name, worst in done.worst.items()]
+    return f"""## Verification, {done.precision}
+
+Against the source model, at batch {", ".join(map(str, done.batches))}, by onnxruntime {done.onnxruntime} \
+({done.provider}). Allowed: {done.bound.absolute:g} + {done.bound.relative:g} |value|. `reparam verify` repeats it.
+
+{_table(("output", "worst absolute error", "relative to the largest value"), rows)}"""
+
+
+def _limits(manifest: Manifest) -> str:
+    data = "the training data" if manifest.training is None else f"`{manifest.training.data.name}`"
+    return f"""## Limits
+
+Trained on {data} alone: rows unlike them are encoded without complaint, and what is generated resembles them."""

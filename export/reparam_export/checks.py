@@ -1,0 +1,77 @@
+"""What must hold of a finished graph: asserted after the export, since the tracer promises little of it."""
+
+import contextlib
+import getpass
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from reparam.errors import ExportError
+
+from reparam_export.passes.stamp import IR_VERSION
+from reparam_export.trace import OPSET
+
+_BATCH_FREE = re.compile(r"Shape|Size|NonZero")  # what reads a size at run time; a fixed row needs none
+
+
+def check_graph(
+    model: onnx.ModelProto,
+    *,
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Holds a graph against the contract; what the runtime's gate refuses is left to the gate.
+
+    Args:
+        model: the finished graph.
+        inputs: names and row shapes it must take, in order.
+        outputs: names and row shapes it must give, in order.
+
+    Raises:
+        ExportError: with the first finding.
+    """
+    role = model.graph.name
+    onnx.checker.check_model(model, full_check=True)
+    if model.ir_version != IR_VERSION:
+        raise ExportError(f"{role}: ir_version must be {IR_VERSION}, got {model.ir_version}")
+    opsets = [(opset.domain, opset.version) for opset in model.opset_import]
+    if opsets != [("", OPSET)]:
+        raise ExportError(f"{role}: operator sets must be the standard one at {OPSET}, got {opsets}")
+    for kind, found, wanted in (("inputs", model.graph.input, inputs), ("outputs", model.graph.output, outputs)):
+        signatures = [_signature(value) for value in found]
+        expected = [(name, onnx.TensorProto.FLOAT, ("batch", *shape)) for name, shape in wanted.items()]
+        if signatures != expected:
+            raise ExportError(
+                f"{role}: {kind} must be {expected}, got {signatures}; the model ignores or fixes an axis"
+            )
+    for node in model.graph.node:
+        if _BATCH_FREE.fullmatch(node.op_type):
+            raise ExportError(f"{role}: {node.op_type} reads a size at run time; give reshapes constant sizes")
+
+
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[str | int, ...]]:
+    tensor = value.type.tensor_type
+    dims = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
+    return value.name, tensor.elem_type, dims
+
+
+def check_anonymous(data: bytes, *, where: str) -> None:
+    """Refuses bytes that name the machine's paths, user or host.
+
+    Raises:
+        ExportError: with what was found.
+    """
+    for word in _identities():
+        if word.encode() in data:
+            raise ExportError(f"{where}: holds {word!r}, which names this machine; report this as a bug")
+
+
+def _identities() -> set[str]:
+    here = Path(__file__).resolve()
+    found = {str(Path.home()), str(Path.cwd()), str(here.parents[1]), socket.gethostname()}
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a user without a name cannot be named
+        found.add(getpass.getuser())
+    # short words such as "root" or "/" stand in innocent names; a path or host of 6 letters and more does not
+    return {word for word in found if len(word) >= 6}

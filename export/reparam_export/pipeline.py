@@ -1,0 +1,203 @@
+"""From a model to a published bundle: adapter, graphs, trace, passes, checks, verification, one step into place."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import onnx
+import torch
+from reparam.bundle.golden import encode_golden
+from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Role, Verification, encode_manifest
+from reparam.bundle.reader import Bundle, believe
+from reparam.bundle.writer import check_target, publish
+from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
+from reparam.engine.wheel import import_onnxruntime
+from reparam.errors import ExportError, OptionError
+from reparam.verification import BOUNDS, compare
+from torch import nn
+
+from reparam_export.card import model_card
+from reparam_export.checks import check_anonymous, check_graph
+from reparam_export.graphs import DecoderGraph, EncoderGraph
+from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
+from reparam_export.passes.strip import strip
+from reparam_export.preview import preview
+from reparam_export.source import Source, in_eval_mode
+from reparam_export.trace import OPSET, trace
+from reparam_export.vectors import kept, reference
+
+if TYPE_CHECKING:
+    from reparam_train.model import VAE
+
+STAGES: Final = ("read", "trace encoder", "trace decoder", "verify", "publish")
+_GOLDEN: Final = "golden.npz"
+
+
+def export(
+    model: "str | os.PathLike[str] | VAE",
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Exports a trained VAE as a bundle: encoder.onnx, decoder.onnx, manifest, golden vectors and model card.
+
+    Args:
+        model: a run folder that `reparam train` wrote, or a `reparam_train.VAE`. It is not changed.
+        path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
+        name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
+        progress: called with each of `STAGES` as it begins.
+
+    Returns:
+        The manifest that was written; `.id` is the same for the same weights and the same exporter versions.
+
+    Raises:
+        CheckpointError: the run cannot be read.
+        ExportError: the model cannot be traced into graphs of the contract.
+        VerificationError: a graph's numbers differ from PyTorch's; nothing is published.
+        OutputError: the place cannot be written; what was there is still there.
+
+    Examples:
+        >>> import pathlib, tempfile, reparam, reparam_export
+        >>> from reparam_train import VAE, VAEConfig
+        >>> config = VAEConfig(net="mlp", input_shape=(64,), latent=2, hidden=(16,))
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "tiny"
+        >>> manifest = reparam_export.export(VAE.build(config, seed=7), folder)
+        >>> reparam.load(folder, device="cpu").generate(3, seed=7).shape
+        (3, 64)
+    """
+    target = Path(path)
+    check_target(target)
+    if name is not None and _plain_name(name) != name:
+        raise OptionError(f"name: must be letters, digits, '.', '_' and '-', got {name!r}; try {_plain_name(name)!r}")
+    progress("read")
+    source = _source(model, _plain_name(target.resolve().name) if name is None else name)
+    with in_eval_mode(source.module):
+        files, manifest = _build(source, progress)
+        progress("verify")
+        vectors = reference(source)
+    golden = encode_golden(kept(vectors))
+    files[_GOLDEN] = golden
+    manifest = msgspec.structs.replace(
+        manifest,
+        golden=msgspec.structs.replace(
+            manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=tuple(kept(vectors))
+        ),
+    )
+    pair = start_pair(believe(Bundle(str(target), manifest, files)), device="cpu")
+    manifest = msgspec.structs.replace(
+        manifest,
+        verification=(
+            Verification(
+                precision="fp32",
+                provider=pair.encoder.provider,
+                onnxruntime=import_onnxruntime().__version__,
+                batches=tuple(vectors),
+                bound=BOUNDS["fp32"],
+                worst=compare(pair, vectors.values(), bound=BOUNDS["fp32"]),
+            ),
+        ),
+    )
+    progress("publish")
+    _publish(target, manifest, files, pair)
+    return manifest
+
+
+def _plain_name(folder: str) -> str:
+    """The folder's name as a bundle's: letters, digits, `.`, `_` and `-`, starting with a letter or digit."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).lstrip("._-")[:100] or "vae"
+
+
+def _source(model: "str | os.PathLike[str] | VAE", name: str) -> Source:
+    from reparam_train.model import VAE
+
+    from reparam_export.adapters.run import from_run, from_vae
+
+    if isinstance(model, VAE):
+        return from_vae(model, name=name)
+    if isinstance(model, str | os.PathLike):
+        return from_run(Path(model), name=name)
+    raise ExportError(f"model: must be a run folder or a reparam_train.VAE, got {type(model).__qualname__}")
+
+
+def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:
+    """Both graphs and a manifest that lacks what the verification adds."""
+    plan = Manifest(
+        name=source.name,
+        id="0" * 32,
+        deterministic=source.latent.noise is None,
+        input=source.input,
+        latent=source.latent,
+        likelihood=source.likelihood,
+        graphs=(),
+        golden=Golden(file=_GOLDEN, bytes=1, sha256="0" * 64, source="pytorch", batches=(1,)),
+        verification=(),
+        training=source.training,
+        versions={package: version(package) for package in ("reparam", "torch", "onnx", "onnxscript")},
+    )
+    models = {}
+    for contract, module in (
+        (encoder_contract(plan), EncoderGraph(source)),
+        (decoder_contract(plan), DecoderGraph(source)),
+    ):
+        progress(f"trace {contract.role}")
+        models[contract.role] = _graph(module, contract.role, dict(contract.inputs), dict(contract.outputs))
+    unstamped = b"".join(_serialise(model) for model in models.values())
+    bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
+    files: dict[str, bytes] = {}
+    entries: list[Graph] = []
+    for role, model in models.items():
+        stamp(model, role, bundle_id)
+        data = files[f"{role}.onnx"] = _serialise(model)
+        entries.append(
+            Graph(
+                role=role,
+                file=f"{role}.onnx",
+                precision="fp32",
+                opset=OPSET,
+                ir_version=IR_VERSION,
+                bytes=len(data),
+                sha256=_sha256(data),
+            )
+        )
+    return files, msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
+
+
+def _graph(
+    module: nn.Module, role: Role, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
+) -> onnx.ModelProto:
+    """One traced, clean and checked graph."""
+    examples = {name: torch.zeros(2, *shape) for name, shape in inputs.items()}
+    model = trace(module.eval(), examples, list(outputs))
+    strip(model)
+    name_parts(model, role)
+    check_graph(model, inputs=inputs, outputs=outputs)
+    return model
+
+
+def _publish(target: Path, manifest: Manifest, files: dict[str, bytes], pair: Pair) -> None:
+    picture = preview(pair)
+    if picture is not None:
+        files = {**files, "preview.png": picture}
+    files = {
+        **files,
+        "README.md": model_card(manifest, has_preview=picture is not None).encode("utf-8"),
+        MANIFEST_NAME: encode_manifest(manifest),
+    }
+    for file, data in files.items():
+        if not file.endswith(".png"):
+            check_anonymous(data, where=file)
+    publish(target, files)
+
+
+def _serialise(model: onnx.ModelProto) -> bytes:
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

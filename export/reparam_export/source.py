@@ -1,0 +1,50 @@
+"""What an adapter makes of a model: two functions on tensors and what they mean. All that the export knows of it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator
+
+import torch
+from reparam.bundle.manifest import Bernoulli, Gaussian, Input, Latent, Training
+from torch import Tensor, nn
+
+Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+Decode = Callable[[Tensor], dict[str, Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A trained model, seen through its adapter.
+
+    Attributes:
+        name: plain name for the bundle.
+        module: the model itself; its mode is put to eval while the export looks, and back.
+        encode: x [batch, *input] to mean and logvar, each [batch, *latent].
+        decode: z [batch, *latent] to x_hat first, then what the likelihood is scored with, each [batch, *input].
+        input: one row of x.
+        latent: one row of z.
+        likelihood: p(x given z) with its constants.
+        training: how it was trained, where that is known.
+    """
+
+    name: str
+    module: nn.Module
+    encode: Encode
+    decode: Decode
+    input: Input
+    latent: Latent
+    likelihood: Bernoulli | Gaussian
+    training: Training | None
+
+
+@contextlib.contextmanager
+def in_eval_mode(module: nn.Module) -> Generator[None]:
+    """The module in eval mode and without gradients; every submodule gets back the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training

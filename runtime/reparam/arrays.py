@@ -1,0 +1,96 @@
+"""What arrays may come in: checked by their shape and dtype at once, by their values when their rows are read.
+
+The rule: float32 is expected; float64, float16 and other byte orders are converted; anything else is refused by name.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.errors import InputError, InputTypeError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def _list(shape: tuple[int | str, ...]) -> str:
+    return "[" + ", ".join(str(size) for size in shape) + "]"
+
+
+def check_rows(array: object, *, name: str, row_shape: tuple[int, ...], rows: int | None = None) -> npt.NDArray[Any]:
+    """The array itself once its type, dtype and shape fit; its values are not read.
+
+    Args:
+        array: what the caller passed, expected as a floating-point numpy array [n, *row_shape].
+        name: the argument's name, for messages.
+        row_shape: shape of one row.
+        rows: how many rows it must have, or None for any number.
+
+    Raises:
+        InputTypeError: not a numpy array, masked, or a dtype other than float16, float32, float64.
+        InputError: another rank, row shape or number of rows.
+    """
+    wanted = _list(("n" if rows is None else rows, *row_shape))
+    if not isinstance(array, np.ndarray):
+        raise InputTypeError(
+            f"{name}: must be a numpy array {wanted}, got {type(array).__module__}.{type(array).__qualname__}; "
+            "convert it with numpy.asarray"
+        )
+    rows_in = cast("npt.NDArray[Any]", array)
+    if isinstance(rows_in, np.ma.MaskedArray):
+        raise InputTypeError(
+            f"{name}: masked arrays are refused, their mask would be lost; fill it with .filled(value)"
+        )
+    if rows_in.dtype.kind != "f" or rows_in.dtype.itemsize > 8:
+        raise InputTypeError(
+            f"{name}: dtype must be float32 (float64 and float16 are converted), got {rows_in.dtype}; "
+            "bring it to the range the model was trained on, then .astype('float32')"
+        )
+    if rows_in.ndim == len(row_shape) and rows_in.shape == row_shape:
+        raise InputError(
+            f"{name}: shape must be {wanted}, got one row {_list(rows_in.shape)}; add the batch axis with {name}[None]"
+        )
+    if rows_in.shape[1:] != row_shape or rows_in.ndim == 0:
+        raise InputError(f"{name}: shape must be {wanted}, got {_list(rows_in.shape)}")
+    if rows is not None and len(rows_in) != rows:
+        raise InputError(
+            f"{name}: must have one row for each row of x, {rows}, got {len(rows_in)}; rows are never shared"
+        )
+    return rows_in
+
+
+def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool) -> FloatArray:
+    """Rows start to stop as contiguous float32 in native byte order, without a copy where they already are.
+
+    Raises:
+        InputError: a value is NaN or infinite (also once rounded to float32), unless `allow_nan`.
+    """
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which is refused below
+        rows = np.ascontiguousarray(array[start:stop], dtype=np.float32)
+    if not allow_nan and not np.isfinite(rows).all():
+        place = np.argwhere(~np.isfinite(rows))[0]
+        value = rows[tuple(place)]
+        raise InputError(
+            f"{name}: must be finite, got {value} at row {start + int(place[0])}, column {_list(tuple(place[1:]))}; "
+            "clean the data or pass allow_nan=True"
+        )
+    return rows
+
+
+def check_out(out: object, *, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """`out` itself, once it can take the result in place.
+
+    Raises:
+        InputTypeError: not a numpy array of native float32.
+        InputError: another shape, not C-contiguous, or read-only.
+    """
+    if not isinstance(out, np.ndarray):
+        raise InputTypeError(f"{name}: must be a float32 numpy array {_list(shape)}, got {type(out).__qualname__}")
+    out = cast("npt.NDArray[Any]", out)
+    if out.dtype != np.dtype(np.float32):
+        raise InputTypeError(f"{name}: must be a float32 numpy array {_list(shape)}, got {out.dtype}")
+    if out.shape != shape:
+        raise InputError(f"{name}: shape must be {_list(shape)}, got {_list(out.shape)}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise InputError(f"{name}: must be C-contiguous and writeable")
+    return out

@@ -1,0 +1,210 @@
+"""The manifest of a bundle: what its graphs mean, strict JSON in frozen structs.
+
+A key that is not named here is refused, so that a typing error or a newer format is never half understood.
+"""
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from reparam.errors import BundleError
+from reparam.laws import Law
+
+MANIFEST_NAME: Final = "manifest.json"
+MAX_MANIFEST_BYTES: Final = 1 << 20
+
+Role = Literal["encoder", "decoder"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Shape = Annotated[tuple[Size, ...], Meta(min_length=1, max_length=7)]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Bytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Plain = str | int | float | bool | None
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of x: its shape without the batch, its layout, and the range its values had in training."""
+
+    shape: Shape
+    dtype: Literal["float32"] = "float32"
+    layout: Literal["features", "channels_first"]
+    low: float | None = None
+    high: float | None = None
+
+
+class Latent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of z: its shape, its prior, and the law of the standardised noise (None: no posterior)."""
+
+    shape: Shape
+    prior: Literal["normal"] = "normal"
+    noise: Law | None = "normal"
+
+
+class Bernoulli(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="bernoulli", tag_field="kind"
+):
+    """p(x given z) = Bernoulli of the decoder's `logits`."""
+
+
+class Gaussian(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gaussian", tag_field="kind"):
+    """p(x given z) = Normal(x_hat, std^2) with one std for all dimensions, in the data's units."""
+
+    std: Annotated[float, Meta(gt=0)]
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ONNX file and the sha256 of its bytes."""
+
+    role: Role
+    file: FileName
+    precision: Precision
+    opset: Annotated[int, Meta(ge=1)]
+    ir_version: Annotated[int, Meta(ge=1)]
+    bytes: Bytes
+    sha256: Sha256
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """golden.npz: x, eps and every output of the source model at some batch sizes."""
+
+    file: FileName
+    bytes: Bytes
+    sha256: Sha256
+    source: Literal["pytorch", "onnx"]
+    batches: Annotated[tuple[Size, ...], Meta(min_length=1, max_length=8)]
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Largest error allowed: |a - b| <= absolute + relative * |b|."""
+
+    absolute: Annotated[float, Meta(ge=0)]
+    relative: Annotated[float, Meta(ge=0)]
+
+
+class Worst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Worst error seen on one output: absolute, and relative to the largest magnitude of that output."""
+
+    absolute: float
+    relative: float
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the export measured of one precision against the source model."""
+
+    precision: Precision
+    provider: str
+    onnxruntime: str
+    batches: tuple[Size, ...]
+    bound: Bound
+    worst: dict[str, Worst]
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model was trained on; sha256 is of the training rows."""
+
+    name: str
+    sha256: Sha256
+    train_rows: int
+    test_rows: int
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model was trained: data, objective, metrics in nats per row, seed, options, versions."""
+
+    data: Data
+    objective: str
+    metrics: dict[str, float]
+    seed: int
+    options: dict[str, Plain | list[Plain]]
+    versions: dict[str, str]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a reader must know of a bundle before it runs a graph."""
+
+    format: Literal["reparam-bundle"] = "reparam-bundle"
+    version: Literal[1] = 1
+    name: FileName
+    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+    deterministic: bool
+    input: Input
+    latent: Latent
+    likelihood: Bernoulli | Gaussian
+    graphs: Annotated[tuple[Graph, ...], Meta(min_length=2, max_length=16)]
+    golden: Golden
+    verification: tuple[Verification, ...]
+    training: Training | None = None
+    versions: dict[str, str]
+
+    def graph(self, role: Role, precision: Precision) -> Graph | None:
+        """The file of a role in a precision, or None."""
+        return next((graph for graph in self.graphs if (graph.role, graph.precision) == (role, precision)), None)
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Precisions in which both graphs are there."""
+        found: dict[Precision, None] = dict.fromkeys(graph.precision for graph in self.graphs)
+        return tuple(p for p in found if self.graph("encoder", p) and self.graph("decoder", p))
+
+    @property
+    def encoder_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and row shapes of the encoder's inputs, in order."""
+        eps = {} if self.deterministic else {"eps": self.latent.shape}
+        return {"x": self.input.shape, **eps}
+
+    @property
+    def encoder_outputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and row shapes of the encoder's outputs, in order."""
+        names = ("z",) if self.deterministic else ("mean", "logvar", "z")
+        return dict.fromkeys(names, self.latent.shape)
+
+    @property
+    def decoder_outputs(self) -> dict[str, tuple[int, ...]]:
+        """Names and row shapes of the decoder's outputs, in order: x_hat, then what the likelihood is scored with."""
+        names = ("x_hat", "logits") if isinstance(self.likelihood, Bernoulli) else ("x_hat",)
+        return dict.fromkeys(names, self.input.shape)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return keys
+
+
+def decode_manifest(data: bytes, *, where: str) -> Manifest:
+    """The manifest in `data`, checked whole.
+
+    Raises:
+        BundleError: not strict JSON, an unknown or repeated key, a value out of its range, or parts that contradict
+            each other; `where` names the file.
+    """
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{where}: a manifest has at most {MAX_MANIFEST_BYTES} bytes, got {len(data)}")
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+        json.loads(data, object_pairs_hook=_pairs)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: not a valid manifest: {error}; export the bundle again") from None
+    _check_consistent(manifest, where)
+    return manifest
+
+
+def _check_consistent(manifest: Manifest, where: str) -> None:
+    keys = [(graph.role, graph.precision) for graph in manifest.graphs]
+    files = [graph.file for graph in manifest.graphs] + [manifest.golden.file]
+    if len(set(keys)) != len(keys) or len(set(files)) != len(files):
+        raise BundleError(f"{where}: a role and precision, or a file name, stands twice; export the bundle again")
+    if "fp32" not in manifest.precisions:
+        raise BundleError(f"{where}: encoder and decoder in fp32 are required, got {keys}; export the bundle again")
+    if manifest.deterministic != (manifest.latent.noise is None):
+        raise BundleError(f"{where}: deterministic means no noise law, got both or neither; export the bundle again")
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON that ends in a newline."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

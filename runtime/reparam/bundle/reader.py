@@ -1,0 +1,175 @@
+"""Reads a bundle: the folder is opened once, its files relative to that, and every byte is hashed before it is used."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import stat
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Final
+
+from reparam.bundle.gate import check_graph
+from reparam.bundle.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    Golden,
+    Graph,
+    Manifest,
+    Precision,
+    Role,
+    decode_manifest,
+)
+from reparam.bundle.writer import repair
+from reparam.errors import BundleError, BundleNotFound, OptionError
+
+_RELATIVE_OPEN: Final = os.open in os.supports_dir_fd  # everywhere but on Windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory: the manifest and the bytes of its files, hashed and past the gate.
+
+    Attributes:
+        place: where it came from, for messages.
+        manifest: the decoded manifest.
+        files: bytes by file name; only the files that were asked for.
+    """
+
+    place: str
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    def graph(self, role: Role, precision: Precision) -> bytes:
+        """The bytes of a graph, the very ones that were hashed."""
+        graph = self.manifest.graph(role, precision)
+        if graph is None or graph.file not in self.files:
+            have = ", ".join(self.manifest.precisions)
+            raise OptionError(f"precision: {self.place} has {have}, got {precision!r}; export it with that precision")
+        return self.files[graph.file]
+
+
+@contextlib.contextmanager
+def _opened_folder(folder: Path) -> Generator[int | None]:
+    if not _RELATIVE_OPEN:
+        if not folder.is_dir():
+            raise NotADirectoryError if folder.exists() else FileNotFoundError
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(folder: Path, descriptor: int | None, name: str, limit: int, *, follow_links: bool) -> bytes:
+    """At most `limit` + 1 bytes of one regular file of the folder."""
+    where = folder / name
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    if not follow_links:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    try:
+        if descriptor is None:
+            if not follow_links and where.is_symlink():
+                raise BundleError(f"{where}: is a symbolic link; copy the file, or load with follow_links=True")
+            file = os.open(where, flags)
+        else:
+            file = os.open(name, flags, dir_fd=descriptor)
+    except FileNotFoundError:
+        raise BundleNotFound(f"{where}: missing from the bundle; copy it whole or export it again") from None
+    except OSError as error:
+        if not follow_links and where.is_symlink():
+            raise BundleError(f"{where}: is a symbolic link; copy the file, or load with follow_links=True") from None
+        raise BundleError(f"{where}: cannot be opened ({error.strerror}); check its permissions") from None
+    with os.fdopen(file, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise BundleError(f"{where}: must be a regular file")
+        try:
+            return stream.read(limit + 1)
+        except OSError as error:
+            raise BundleError(f"{where}: cannot be read ({error.strerror}); check the disk") from None
+
+
+def check_bytes(data: bytes, *, size: int, sha256: str, where: str) -> None:
+    """Refuses bytes that are not the ones the manifest names.
+
+    Raises:
+        BundleError: another size or another sha256.
+    """
+    if len(data) != size:
+        found = f"{len(data)}" if len(data) <= size else "more"
+        raise BundleError(f"{where}: must have {size} bytes as the manifest says, got {found}; copy the bundle again")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(f"{where}: its sha256 is not the manifest's: damaged or changed; copy the bundle again")
+
+
+def _check_pin(data: bytes, expect_sha256: str | None, where: Path) -> None:
+    if expect_sha256 is None:
+        return
+    found = hashlib.sha256(data).hexdigest()
+    if found != expect_sha256.lower():
+        raise BundleError(f"{where}: its sha256 must be {expect_sha256} (expect_sha256), got {found}")
+
+
+def read_bundle(
+    path: str | os.PathLike[str],
+    *,
+    precisions: tuple[Precision, ...] | None = None,
+    golden: bool = False,
+    follow_links: bool = False,
+    expect_sha256: str | None = None,
+) -> Bundle:
+    """Reads a bundle's manifest and graphs, checks each byte against its sha256 and each graph at the gate.
+
+    Args:
+        path: the bundle's folder.
+        precisions: which graphs to read; None for all, () for the manifest alone.
+        golden: whether to read golden.npz too.
+        follow_links: whether files of the bundle may be symbolic links.
+        expect_sha256: the sha256, in hex, that manifest.json must have; it pins every file that the manifest names.
+
+    Raises:
+        BundleNotFound: no such folder, or a file of it is missing.
+        BundleError: anything in it that is not as the manifest says.
+    """
+    folder = Path(path)
+    repair(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(_opened_folder(folder))
+        except FileNotFoundError:
+            raise BundleNotFound(f"{folder}: no such folder; give the folder of a bundle") from None
+        except NotADirectoryError:
+            raise BundleError(
+                f"{folder}: a bundle is a folder, this is a file; give the folder that holds it"
+            ) from None
+        except OSError as error:
+            raise BundleError(f"{folder}: cannot be opened ({error.strerror}); check its permissions") from None
+
+        def read(name: str, limit: int) -> bytes:
+            return _read(folder, descriptor, name, limit, follow_links=follow_links)
+
+        data = read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+        _check_pin(data, expect_sha256, folder / MANIFEST_NAME)
+        manifest = decode_manifest(data, where=str(folder / MANIFEST_NAME))
+        files: dict[str, bytes] = {}
+        for entry in manifest.graphs:
+            if precisions is None or entry.precision in precisions:
+                files[entry.file] = read(entry.file, entry.bytes)
+        if golden:
+            files[manifest.golden.file] = read(manifest.golden.file, manifest.golden.bytes)
+    return believe(Bundle(str(folder), manifest, files))
+
+
+def believe(bundle: Bundle) -> Bundle:
+    """The bundle itself, once every file in it has the manifest's bytes and every graph is past the gate."""
+    entries: tuple[Graph | Golden, ...] = (*bundle.manifest.graphs, bundle.manifest.golden)
+    for entry in entries:
+        if entry.file not in bundle.files:
+            continue
+        where = str(Path(bundle.place) / entry.file)
+        check_bytes(bundle.files[entry.file], size=entry.bytes, sha256=entry.sha256, where=where)
+        if isinstance(entry, Graph):
+            check_graph(bundle.files[entry.file], entry, where=where)
+    return bundle

@@ -1,0 +1,127 @@
+"""Publishes a bundle in one step: a reader sees the old folder or the new one, never a mixture.
+
+The files are written to a sibling folder, flushed, and the two names are exchanged: in one step on Linux (renameat2),
+elsewhere by two renames. Between those two, and only then, the name is missing while `.NAME.previous` holds the old
+bundle; `repair`, which every load and export calls, puts it back after a crash in that window.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from reparam.bundle.manifest import MANIFEST_NAME
+from reparam.errors import OutputError
+from reparam.files.atomic import as_output_error, sync_folder
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_OWN_NAMES = frozenset({MANIFEST_NAME, "README.md", "preview.png"})
+
+
+def _previous(target: Path) -> Path:
+    return target.with_name(f".{target.name}.previous")
+
+
+def repair(target: Path) -> None:
+    """Puts back the bundle that a crash between two renames left beside its name; usually does nothing."""
+    if not os.path.lexists(target) and target.name and _previous(target).is_dir():
+        with contextlib.suppress(OSError):
+            _previous(target).rename(target)
+
+
+def check_target(target: Path) -> None:
+    """Refuses a place where publishing would destroy something that is not a bundle.
+
+    Raises:
+        OutputError: a file, a folder that holds other things, or a missing parent folder.
+    """
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent}: no such folder; make it first")
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise OutputError(f"{target}: exists and is no folder; choose another place")
+    names = {entry.name for entry in target.iterdir()}
+    if names and MANIFEST_NAME not in names:
+        raise OutputError(f"{target}: is a folder but no bundle, and would be lost; choose another place")
+    foreign = sorted(name for name in names if not name.endswith((".onnx", ".npz")) and name not in _OWN_NAMES)
+    if foreign:
+        raise OutputError(f"{target}: holds {foreign[0]}, which is no part of a bundle; move it away first")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names in one step; False where the system or the file system cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    arguments = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE))
+    return bool(renameat2(*arguments) == 0)
+
+
+def _swap(fresh: Path, target: Path) -> Path | None:
+    """Gives `target`'s name to `fresh`; returns where the old folder is now, if there was one."""
+    if not os.path.lexists(target):
+        fresh.rename(target)
+        return None
+    if _exchange(fresh, target):
+        return fresh
+    old = _previous(target)
+    if old.exists():
+        shutil.rmtree(old)
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    return old
+
+
+def publish(target: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a bundle's files and puts the folder in place in one step; an older bundle there is replaced.
+
+    Args:
+        target: the folder to become.
+        files: bytes by plain file name; one of them is the manifest.
+
+    Raises:
+        OutputError: the place cannot be written, or holds what is not a bundle; what was there is still there.
+    """
+    repair(target)
+    check_target(target)
+    with as_output_error(target):
+        _sweep(target)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        try:
+            for name, data in files.items():
+                with (fresh / name).open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if os.name != "nt":
+                mask = os.umask(0)
+                os.umask(mask)
+                fresh.chmod(0o777 & ~mask)
+            sync_folder(fresh)
+            old = _swap(fresh, target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        sync_folder(target.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Removes what a killed export of the same name left behind."""
+    for entry in target.parent.iterdir():
+        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".part"):
+            shutil.rmtree(entry, ignore_errors=True)

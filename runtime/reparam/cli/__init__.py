@@ -1,0 +1,1 @@
+"""The `reparam` command: thin files that parse, call and print."""

@@ -1,0 +1,115 @@
+"""What the commands share: options with one meaning everywhere, loading, progress, and reports for people or machines."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import numpy as np
+
+from reparam.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from reparam.vae import VAE
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+def bundle_argument(command: Command) -> Command:
+    """BUNDLE, the folder of a bundle."""
+    return click.argument("bundle", type=PATH)(command)
+
+
+def run_options(command: Command) -> Command:
+    """Where and how a bundle runs."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option(
+            "--max-batch", type=click.IntRange(min=1), default=256, show_default=True, help="Rows run at a time."
+        ),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all this process may use]"),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto."),
+    ):
+        command = option(command)
+    return command
+
+
+def seed_options(command: Command) -> Command:
+    """Which noise."""
+    for option in (
+        click.option(
+            "--first-row", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first row."
+        ),
+        click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Row i gets the noise of (seed, i)."),
+    ):
+        command = option(command)
+    return command
+
+
+def out_option(help_text: str) -> Callable[[Command], Command]:
+    """--out, a .npy file that is written whole or not at all."""
+    return click.option("--out", type=PATH, required=True, help=help_text)
+
+
+@contextlib.contextmanager
+def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int) -> Generator["VAE"]:
+    """A loaded bundle, closed at the end."""
+    from reparam.vae import load
+
+    with load(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
+        yield vae
+
+
+def collect(parts: Iterator[tuple[FloatArray, ...]], *outs: FloatArray, label: str) -> float:
+    """Writes a stream's parts into the outs, with a progress bar; returns the seconds it took."""
+    begin = time.perf_counter()
+    first = 0
+    with progress(len(outs[0]), label) as advance:
+        for part in parts:
+            for out, values in zip(outs, part, strict=True):
+                out[first : first + len(values)] = values
+            first += len(part[0])
+            advance(len(part[0]))
+    return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def progress(length: int, label: str) -> Generator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal, else nothing; yields a function that advances it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def empty(rows: int, shape: tuple[int, ...]) -> FloatArray:
+    """Room for a result."""
+    return np.empty((rows, *shape), np.float32)
+
+
+def report_rows(*, rows: int, seconds: float, files: dict[str, Path], as_json: bool) -> None:
+    """What was done: rows, seconds, rows per second, and where the results lie."""
+    rate = rows / seconds if seconds else 0.0
+    if as_json:
+        print_json({"rows": rows, "seconds": seconds, "rows_per_second": rate, **{k: str(v) for k, v in files.items()}})
+        return
+    places = ", ".join(f"{name} in {path}" for name, path in files.items())
+    click.echo(f"{rows:,} rows in {seconds:.2f} s ({rate:,.0f} rows/s): {places}")
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Two aligned columns."""
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)

@@ -1,0 +1,39 @@
+"""`reparam info`: what a bundle is, without running it."""
+
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import bundle_argument, print_json, table
+
+
+@click.command()
+@bundle_argument
+@click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
+def info(bundle: Path, *, as_json: bool) -> None:
+    """Print what a bundle holds, after its files were hashed and its graphs checked.
+
+    \b
+    reparam info models/digits
+    """  # noqa: D301
+    import msgspec
+
+    from reparam.bundle.reader import read_bundle
+
+    manifest = read_bundle(bundle, golden=True).manifest
+    if as_json:
+        print_json(msgspec.to_builtins(manifest))
+        return
+    metrics = manifest.training.metrics if manifest.training else {}
+    rows = [
+        ("name", manifest.name),
+        ("id", manifest.id),
+        ("x", f"[batch, {', '.join(map(str, manifest.input.shape))}] {manifest.input.layout}"),
+        ("values of x", f"{manifest.input.low} to {manifest.input.high}"),
+        ("z", f"[batch, {', '.join(map(str, manifest.latent.shape))}]"),
+        ("law of eps", str(manifest.latent.noise)),
+        ("likelihood", str(msgspec.to_builtins(manifest.likelihood))),
+        *((f"{graph.role}, {graph.precision}", f"{graph.file}, {graph.bytes:,} bytes") for graph in manifest.graphs),
+        *((key.replace("_", " "), f"{value:.6g}") for key, value in metrics.items()),
+    ]
+    click.echo(table(rows))

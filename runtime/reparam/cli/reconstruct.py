@@ -1,0 +1,51 @@
+"""`reparam reconstruct`: rows through encoder and decoder."""
+
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import (
+    PATH,
+    bundle_argument,
+    collect,
+    empty,
+    opened,
+    out_option,
+    report_rows,
+    run_options,
+    seed_options,
+)
+
+
+@click.command()
+@bundle_argument
+@click.argument("x", type=PATH)
+@out_option("Where to write x_hat, .npy [n, *input].")
+@seed_options
+@run_options
+def reconstruct(
+    bundle: Path,
+    x: Path,
+    out: Path,
+    seed: int | None,
+    first_row: int,
+    *,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    as_json: bool,
+) -> None:
+    """Write x_hat of each row of X, a .npy file [n, *input]: from the posterior's mean, or a sample with --seed.
+
+    \b
+    reparam reconstruct models/digits x.npy --out x_hat.npy
+    """  # noqa: D301
+    from reparam.files import npy
+
+    rows = npy.read(x)
+    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
+        parts = vae.stream(rows, op="reconstruct", seed=seed, first_row=first_row)
+        x_hat = empty(len(rows), vae.manifest.input.shape)
+        seconds = collect(parts, x_hat, label="reconstruct")
+    npy.write(out, x_hat)
+    report_rows(rows=len(rows), seconds=seconds, files={"x_hat": out}, as_json=as_json)

@@ -1,0 +1,60 @@
+"""`reparam sample`: one z of each row's posterior."""
+
+from pathlib import Path
+
+import click
+
+from reparam.cli.common import (
+    PATH,
+    bundle_argument,
+    collect,
+    empty,
+    opened,
+    out_option,
+    report_rows,
+    run_options,
+    seed_options,
+)
+
+
+@click.command()
+@bundle_argument
+@click.argument("x", type=PATH)
+@out_option("Where to write z, .npy [n, latent].")
+@seed_options
+@click.option("--eps", type=PATH, help="The noise itself, .npy [n, latent], in place of --seed.")
+@run_options
+def sample(
+    bundle: Path,
+    x: Path,
+    out: Path,
+    seed: int | None,
+    first_row: int,
+    eps: Path | None,
+    *,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    as_json: bool,
+) -> None:
+    """Write one draw z from the posterior of each row of X, a .npy file [n, *input].
+
+    The same seed gives the same z for the same rows, whatever the batch size. Rows are numbered from --first-row, so
+    that the parts of a data set agree with the whole.
+
+    \b
+    reparam sample models/digits x.npy --seed 7 --out z.npy
+    """  # noqa: D301
+    from reparam.files import npy
+
+    rows = npy.read(x)
+    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
+        if eps is None:
+            z = empty(len(rows), vae.manifest.latent.shape)
+            seconds = collect(vae.stream(rows, op="sample", seed=seed, first_row=first_row), z, label="sample")
+        else:
+            parts = ((vae.sample(rows, eps=npy.read(eps), seed=seed, first_row=first_row),) for _ in range(1))
+            z = empty(len(rows), vae.manifest.latent.shape)
+            seconds = collect(parts, z, label="sample")
+    npy.write(out, z)
+    report_rows(rows=len(rows), seconds=seconds, files={"z": out}, as_json=as_json)

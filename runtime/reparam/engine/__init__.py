@@ -1,0 +1,1 @@
+"""What runs the graphs, and where: onnxruntime without its silent choices."""

@@ -1,0 +1,99 @@
+"""Which device a model runs on: asked for strictly, checked before onnxruntime can fall back in silence."""
+
+import contextlib
+import ctypes
+import dataclasses
+import re
+import sys
+import warnings
+from typing import Final, Literal
+
+from reparam.engine.wheel import import_onnxruntime, installed_wheels
+from reparam.errors import DeviceUnavailable, OptionError
+
+CUDA: Final = "CUDAExecutionProvider"
+CPU: Final = "CPUExecutionProvider"
+
+# What onnxruntime-gpu (CUDA 13) links to, and where it is first missed; in the order in which a user would mend them.
+CUDA_LIBRARIES: Final = (
+    "libcuda.so.1",
+    "libcudart.so.13",
+    "libcublasLt.so.13",
+    "libcublas.so.13",
+    "libcurand.so.10",
+    "libcufft.so.12",
+    "libcudnn.so.9",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device by kind and number; `str` gives the name a user would write."""
+
+    kind: Literal["cpu", "cuda"]
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"cuda:{self.index}"
+
+    @property
+    def provider(self) -> str:
+        """Onnxruntime's name for what runs there."""
+        return CPU if self.kind == "cpu" else CUDA
+
+
+def _loadable(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def missing_for_cuda() -> list[str]:
+    """What keeps onnxruntime from running on CUDA here, by name; empty where nothing does.
+
+    Asks the wheel, then the system's loader for each library, since onnxruntime itself would only log.
+    """
+    onnxruntime = import_onnxruntime()
+    if CUDA not in onnxruntime.get_available_providers():
+        wheel = ", ".join(f"{name} {version}" for name, version in installed_wheels().items()) or "onnxruntime"
+        return [f"the CUDA provider (installed is {wheel})"]
+    if sys.platform != "linux":
+        return []
+    with contextlib.suppress(Exception):  # finds the nvidia wheels' folders; whether it worked is asked below
+        onnxruntime.preload_dlls(directory="")
+    return [library for library in CUDA_LIBRARIES if not _loadable(library)]
+
+
+def _advice(missing: list[str]) -> str:
+    if any("provider" in item for item in missing):
+        return "pip uninstall -y onnxruntime, then pip install 'reparam[gpu]'"
+    if "libcuda.so.1" in missing:
+        return "install NVIDIA's driver, or run where there is a card"
+    return "pip install 'reparam[cuda]'"
+
+
+def resolve(device: str) -> Device:
+    """The device that a name means here.
+
+    Args:
+        device: "cpu", "cuda", "cuda:N", or "auto": cuda where it can be had, else cpu with one Python warning.
+
+    Raises:
+        OptionError: another name.
+        DeviceUnavailable: cuda was named and cannot be had, with what is missing and what to do.
+    """
+    if device == "cpu":
+        return Device("cpu")
+    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", device)
+    if device != "auto" and match is None:
+        raise OptionError(f"device: must be auto, cpu, cuda or cuda:N, got {device!r}")
+    missing = missing_for_cuda()
+    if not missing:
+        return Device("cuda", int(match[1] or 0) if match else 0)
+    what = f"{', '.join(missing)} missing; {_advice(missing)}"
+    if device != "auto":
+        raise DeviceUnavailable(f"device: {device} cannot be had here: {what}, or use device='cpu'")
+    warnings.warn(f"reparam runs on the CPU: {what}, or pass device='cpu' to choose it", RuntimeWarning, stacklevel=3)
+    return Device("cpu")

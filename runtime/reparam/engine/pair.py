@@ -1,0 +1,63 @@
+"""Encoder and decoder of one bundle, running: what the face, the verification and the benchmark stand on."""
+
+import dataclasses
+
+from reparam.bundle.manifest import Manifest, Precision
+from reparam.bundle.reader import Bundle
+from reparam.engine.device import Device, resolve
+from reparam.engine.session import Contract, GraphSession
+from reparam.engine.threads import available_threads
+from reparam.errors import OptionError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Both graphs of a bundle on one device, in one precision, with one number of threads each."""
+
+    manifest: Manifest
+    encoder: GraphSession
+    decoder: GraphSession
+    device: Device
+    precision: Precision
+    threads: int
+
+
+def encoder_contract(manifest: Manifest) -> Contract:
+    """Inputs and outputs that the manifest promises of the encoder."""
+    return Contract("encoder", manifest.encoder_inputs, manifest.encoder_outputs)
+
+
+def decoder_contract(manifest: Manifest) -> Contract:
+    """Inputs and outputs that the manifest promises of the decoder."""
+    return Contract("decoder", {"z": manifest.latent.shape}, manifest.decoder_outputs)
+
+
+def start_pair(
+    bundle: Bundle, *, device: str = "auto", precision: Precision = "fp32", threads: int | None = None
+) -> Pair:
+    """Creates both sessions.
+
+    Args:
+        bundle: read with the graphs of `precision`.
+        device: see `reparam.engine.device.resolve`.
+        precision: which variant to run.
+        threads: of each session; None takes what affinity and the container's quota allow.
+
+    Raises:
+        OptionError, BundleError, DeviceUnavailable: what cannot be had, and why.
+    """
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads: must be at least 1, got {threads}; leave it out for all that are allowed")
+    count = available_threads() if threads is None else threads
+    chosen = resolve(device)
+    sessions = [
+        GraphSession(
+            bundle.graph(contract.role, precision),
+            contract,
+            device=chosen,
+            threads=count,
+            where=f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}",
+        )
+        for contract in (encoder_contract(bundle.manifest), decoder_contract(bundle.manifest))
+    ]
+    return Pair(bundle.manifest, sessions[0], sessions[1], chosen, precision, count)

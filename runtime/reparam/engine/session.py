@@ -1,0 +1,107 @@
+"""One graph in onnxruntime: options fixed by us, provider checked, inputs and outputs held against the contract."""
+
+import dataclasses
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.bundle.manifest import Role
+from reparam.engine.device import CUDA, Device
+from reparam.engine.wheel import import_onnxruntime
+from reparam.errors import BundleError, DeviceUnavailable, ReparamError, RunError
+
+_FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """What a graph must take and give: names and row shapes, in order; all float32, batch first."""
+
+    role: Role
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, tuple[int, ...]]
+
+
+def _options(onnxruntime: ModuleType, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return options
+
+
+def _providers(device: Device) -> list[Any]:
+    if device.kind == "cpu":
+        return [device.provider]
+    # TF32 rounds products to 10 bits of mantissa: off, so that CPU and GPU agree
+    return [(device.provider, {"device_id": str(device.index), "use_tf32": "0"})]
+
+
+class GraphSession:
+    """A graph that is ready to run. Safe to share between threads.
+
+    Raises:
+        BundleError: onnxruntime cannot read the graph, or its inputs and outputs are not the contract's.
+        DeviceUnavailable: onnxruntime does not really run on the device.
+    """
+
+    def __init__(self, data: bytes, contract: Contract, *, device: Device, threads: int, where: str) -> None:
+        onnxruntime = import_onnxruntime()
+        try:
+            # enable_fallback=0: on failure onnxruntime would print to stdout and retry on the CPU
+            session = onnxruntime.InferenceSession(
+                data, _options(onnxruntime, threads), providers=_providers(device), enable_fallback=0
+            )
+            session.disable_fallback()
+        except Exception as error:  # its exceptions have no common base
+            raise _creation_error(error, device, where) from error
+        active = session.get_providers()[0]
+        if active != device.provider:
+            raise DeviceUnavailable(
+                f"device: {device} was asked for but onnxruntime chose {active}; see reparam doctor"
+            )
+        _check_contract(session, contract, where)
+        self._session = session
+        self._where = where
+        self.provider = active
+
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+        """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
+        try:
+            return self._session.run(names, feeds)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+
+
+def _creation_error(error: Exception, device: Device, where: str) -> ReparamError:
+    if device.provider == CUDA:
+        return DeviceUnavailable(f"device: {device} failed to start: {_first_line(error)}; see reparam doctor")
+    return BundleError(f"{where}: onnxruntime cannot load it: {_first_line(error)}; export the bundle again")
+
+
+def _check_contract(session: Any, contract: Contract, where: str) -> None:
+    for kind, arguments, wanted in (
+        ("inputs", session.get_inputs(), contract.inputs),
+        ("outputs", session.get_outputs(), contract.outputs),
+    ):
+        found = [(arg.name, arg.type, tuple(arg.shape)) for arg in arguments]
+        batch = next((shape[0] for _, _, shape in found if shape), None)
+        expected = [(name, "tensor(float)", (batch, *shape)) for name, shape in wanted.items()]
+        if found != expected or not isinstance(batch, str):
+            raise BundleError(f"{where}: {kind} must be {_told(wanted)} with a dynamic batch, found {_found(found)}")
+
+
+def _told(wanted: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} float32 [batch, {', '.join(map(str, shape))}]" for name, shape in wanted.items())
+
+
+def _found(found: list[tuple[str, str, tuple[Any, ...]]]) -> str:
+    return ", ".join(f"{name} {kind} [{', '.join(map(str, shape))}]" for name, kind, shape in found)

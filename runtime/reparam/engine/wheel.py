@@ -1,0 +1,54 @@
+"""Imports onnxruntime, telemetry off, and says which pip line mends a missing or doubled wheel."""
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from types import ModuleType
+from typing import Final
+
+from reparam.errors import MissingExtra
+
+WHEELS: Final = ("onnxruntime", "onnxruntime-gpu")
+
+
+def installed_wheels() -> dict[str, str]:
+    """Versions of the onnxruntime wheels that are installed, by name."""
+    found: dict[str, str] = {}
+    for name in WHEELS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def import_onnxruntime() -> ModuleType:
+    """The onnxruntime module.
+
+    Its telemetry starts a thread when the library is first imported, unless this variable is set by then; where the
+    program imported it earlier, it is switched off through its own function.
+
+    Raises:
+        MissingExtra: neither wheel is installed, or both are (they share one folder and overwrite each other).
+    """
+    loaded = sys.modules.get("onnxruntime")
+    if isinstance(loaded, ModuleType):
+        return loaded
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    wheels = installed_wheels()
+    if len(wheels) == 2:
+        raise MissingExtra(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; "
+            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'reparam[gpu]' or 'reparam[cpu]'"
+        )
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        if wheels:
+            raise MissingExtra(f"onnxruntime is installed but cannot be imported: {error}; reinstall it") from error
+        raise MissingExtra(
+            "onnxruntime is not installed; pip install 'reparam[cpu]', or 'reparam[gpu]' for a CUDA card"
+        ) from None
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime

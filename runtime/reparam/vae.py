@@ -1,0 +1,410 @@
+"""The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
+
+import os
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from reparam.arrays import FloatArray, check_out, check_rows, read_rows
+from reparam.bundle.manifest import Manifest, Precision
+from reparam.bundle.reader import read_bundle
+from reparam.engine.pair import Pair, start_pair
+from reparam.engine.wheel import import_onnxruntime
+from reparam.errors import ClosedError, InputError, OptionError
+from reparam.laws import Law, check_seed, noise
+from reparam.posterior import Posterior
+
+_Noise = Callable[[int, int], FloatArray]  # rows start to stop
+_Run = Callable[[Pair, FloatArray, int, int], list[FloatArray]]  # sessions, rows start to stop, start, stop
+_Part = tuple[int, int, list[FloatArray]]  # start, stop, outputs
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs, and where. `input` and `latent` are shapes of one row."""
+
+    name: str
+    id: str
+    input: tuple[int, ...]
+    latent: tuple[int, ...]
+    likelihood: str
+    noise: str | None
+    device: str
+    provider: str
+    precision: str
+    threads: int
+    max_batch: int
+    onnxruntime: str
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto",
+    threads: int | None = None,
+    max_batch: int = 256,
+    follow_links: bool = False,
+    expect_sha256: str | None = None,
+) -> "VAE":
+    """Loads a bundle: every file is hashed, every graph checked, and both sessions are ready when this returns.
+
+    Args:
+        path: the bundle's folder.
+        device: "cpu", "cuda", "cuda:N", or "auto": cuda where it can be had, else cpu with one Python warning.
+        precision: "fp32", or a variant that the bundle holds; "auto" means fp32.
+        threads: of each session; None takes what affinity and the container's quota allow.
+        max_batch: rows run at a time, at least 1; more memory above it, not more speed.
+        follow_links: whether the bundle's files may be symbolic links.
+        expect_sha256: the sha256, in hex, that manifest.json must have; it pins every file.
+
+    Raises:
+        BundleNotFound: no such folder, or a file of it is missing.
+        BundleError: damaged, changed, or not a bundle.
+        DeviceUnavailable: the device that was named cannot be had, with what is missing.
+        MissingExtra: no onnxruntime wheel, or two.
+        OptionError: an option out of its range, or a precision that the bundle does not hold.
+
+    Examples:
+        >>> import reparam
+        >>> vae = reparam.load("models/digits", device="cpu")
+        >>> vae.generate(16, seed=7).shape
+        (16, 1, 8, 8)
+    """
+    return VAE(
+        path,
+        device=device,
+        precision=precision,
+        threads=threads,
+        max_batch=max_batch,
+        follow_links=follow_links,
+        expect_sha256=expect_sha256,
+    )
+
+
+class VAE:
+    """A loaded bundle; see `load`, which makes it.
+
+    Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
+    float64, float16 and other byte orders are converted, anything else is refused by name. Calls are safe from several
+    threads. Every call raises `InputError` or `InputTypeError` for an array that does not fit, `RunError` where
+    onnxruntime fails, and `ClosedError` after `close`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str,
+        precision: Literal["auto", "fp32", "fp16", "int8"],
+        threads: int | None,
+        max_batch: int,
+        follow_links: bool,
+        expect_sha256: str | None,
+    ) -> None:
+        if max_batch < 1:
+            raise OptionError(f"max_batch: must be at least 1, got {max_batch}")
+        chosen: Precision = "fp32" if precision == "auto" else precision
+        bundle = read_bundle(path, precisions=(chosen,), follow_links=follow_links, expect_sha256=expect_sha256)
+        self._pair: Pair | None = start_pair(bundle, device=device, precision=chosen, threads=threads)
+        self._manifest = bundle.manifest
+        self._max_batch = max_batch
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self._manifest
+
+    def info(self) -> Info:
+        """What really runs: device, provider, precision, threads, versions, shapes."""
+        pair, manifest = self._open(), self._manifest
+        return Info(
+            name=manifest.name,
+            id=manifest.id,
+            input=manifest.input.shape,
+            latent=manifest.latent.shape,
+            likelihood=type(manifest.likelihood).__name__.lower(),
+            noise=manifest.latent.noise,
+            device=str(pair.device),
+            provider=pair.encoder.provider,
+            precision=pair.precision,
+            threads=pair.threads,
+            max_batch=self._max_batch,
+            onnxruntime=import_onnxruntime().__version__,
+        )
+
+    def close(self) -> None:
+        """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""
+        self._pair = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._pair is None else str(self._pair.device)
+        return f"<reparam.VAE {self._manifest.name} {self._manifest.id[:8]} {state}>"
+
+    # -- encoding ------------------------------------------------------------------------------------------------
+
+    def encode(
+        self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
+    ) -> Posterior:
+        """The posterior of each row.
+
+        Args:
+            x: [n, *input].
+            out: two float32 arrays [n, *latent] to write mean and logvar into.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            Posterior with mean and logvar float32 [n, *latent]; `.kl()` gives nats per row.
+
+        Raises:
+            OptionError: the model is a deterministic autoencoder and has no posterior.
+        """
+        law, x = self._law(), self._check_x(x)
+        mean = _place(None if out is None else out[0], "out[0]", (len(x), *self._latent))
+        logvar = _place(None if out is None else out[1], "out[1]", (len(x), *self._latent))
+        for start, stop, part in self._run(self._encode, x, "x", allow_nan=allow_nan):
+            mean[start:stop], logvar[start:stop] = part
+        return Posterior(mean, logvar, law)
+
+    def sample(
+        self,
+        x: npt.NDArray[Any],
+        *,
+        eps: npt.NDArray[Any] | None = None,
+        seed: int | None = None,
+        first_row: int = 0,
+        out: FloatArray | None = None,
+        allow_nan: bool = False,
+    ) -> FloatArray:
+        """One z of the posterior of each row: mean + exp(logvar / 2) * eps.
+
+        Args:
+            x: [n, *input].
+            eps: the noise itself, [n, *latent]; exactly one of eps and seed (neither for a deterministic model).
+            seed: 0 <= seed < 2^64; row i gets `noise(law, seed, [first_row + i], latent)`.
+            first_row: number of the first row, so that parts of a data set agree with the whole.
+            out: float32 [n, *latent] to write into.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            z, float32 [n, *latent].
+        """
+        x = self._check_x(x)
+        run = self._sampler(self._noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan))
+        return self._collect(run, x, "x", _place(out, "out", (len(x), *self._latent)), allow_nan=allow_nan)
+
+    # -- decoding ------------------------------------------------------------------------------------------------
+
+    def decode(self, z: npt.NDArray[Any], *, out: FloatArray | None = None, allow_nan: bool = False) -> FloatArray:
+        """x_hat, the mean of p(x given z) in the data's own units.
+
+        Args:
+            z: [n, *latent].
+            out: float32 [n, *input] to write into.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            float32 [n, *input].
+        """
+        z = check_rows(z, name="z", row_shape=self._latent)
+        return self._collect(self._decode, z, "z", _place(out, "out", (len(z), *self._input)), allow_nan=allow_nan)
+
+    def reconstruct(
+        self,
+        x: npt.NDArray[Any],
+        *,
+        eps: npt.NDArray[Any] | None = None,
+        seed: int | None = None,
+        first_row: int = 0,
+        out: FloatArray | None = None,
+        allow_nan: bool = False,
+    ) -> FloatArray:
+        """Each row through encoder and decoder: from the posterior's mean, or from a sample where eps or seed is given.
+
+        Arguments are those of `sample`, with neither eps nor seed for the mean; returns float32 [n, *input].
+        """
+        x = self._check_x(x)
+        eps_of: _Noise = self._no_noise
+        if eps is not None or seed is not None:
+            eps_of = self._noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+        run = self._reconstructor(eps_of)
+        return self._collect(run, x, "x", _place(out, "out", (len(x), *self._input)), allow_nan=allow_nan)
+
+    def generate(self, n: int, *, seed: int, first_row: int = 0, out: FloatArray | None = None) -> FloatArray:
+        """x_hat of n draws from the prior: row i decodes `noise("normal", seed, [first_row + i], stream="prior")`.
+
+        Args:
+            n: how many rows, at least 0.
+            seed: 0 <= seed < 2^64.
+            first_row: number of the first row, so that parts agree with the whole.
+            out: float32 [n, *input] to write into.
+
+        Returns:
+            float32 [n, *input].
+        """
+        if n < 0:
+            raise InputError(f"n: must be at least 0, got {n}")
+        pair, x_hat = self._open(), _place(out, "out", (n, *self._input))
+        for start, stop in self._chunks(n):
+            rows = range(first_row + start, first_row + stop)
+            z = noise(self._manifest.latent.prior, seed, rows, self._latent, stream="prior")
+            x_hat[start:stop] = self._decode(pair, z, start, stop)[0]
+        return x_hat
+
+    def interpolate(self, a: npt.NDArray[Any], b: npt.NDArray[Any], *, steps: int = 8) -> FloatArray:
+        """x_hat along the straight line between the posterior means of a and b, both ends included.
+
+        Args:
+            a: [n, *input], where the lines begin.
+            b: [n, *input], where they end.
+            steps: points on each line, at least 2.
+
+        Returns:
+            float32 [n, steps, *input].
+        """
+        if steps < 2:
+            raise OptionError(f"steps: must be at least 2 (both ends), got {steps}")
+        check_rows(a, name="a", row_shape=self._input)
+        check_rows(b, name="b", row_shape=self._input, rows=len(a))
+        run, shape = self._sampler(self._no_noise), (len(a), *self._latent)
+        start = self._collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[:, None]  # [n, 1, *latent]
+        end = self._collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
+        weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(self._latent))
+        line = start * (1 - weight) + end * weight  # [n, steps, *latent]
+        return self.decode(line.reshape(-1, *self._latent)).reshape(len(a), steps, *self._input)
+
+    # -- many rows -----------------------------------------------------------------------------------------------
+
+    def stream(
+        self,
+        rows: npt.NDArray[Any],
+        *,
+        op: Literal["encode", "sample", "decode", "reconstruct"],
+        seed: int | None = None,
+        first_row: int = 0,
+        allow_nan: bool = False,
+    ) -> Iterator[tuple[FloatArray, ...]]:
+        """The same numbers as the call named by `op`, `max_batch` rows at a time, in order and in bounded memory.
+
+        Args:
+            rows: x [n, *input] (or z [n, *latent] for decode), for example a memory-mapped array.
+            op: "encode" gives (mean, logvar), "sample" (z,), "decode" and "reconstruct" (x_hat,).
+            seed: for sample, and for reconstruct from samples; see `sample`.
+            first_row: number of the first row.
+            allow_nan: let NaN and infinite values through.
+
+        Yields:
+            Tuples of float32 arrays of at most `max_batch` rows.
+        """
+        name, row_shape = ("z", self._latent) if op == "decode" else ("x", self._input)
+        rows = check_rows(rows, name=name, row_shape=row_shape)
+        if op == "encode":
+            self._law()
+        if seed is not None and op in ("encode", "decode"):
+            raise OptionError(f"seed: {op} draws nothing; leave it out")
+        eps_of: _Noise = self._no_noise
+        if op == "sample" or seed is not None:
+            eps_of = self._noise_of(None, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
+        runs = {
+            "encode": self._encode,
+            "sample": self._sampler(eps_of),
+            "decode": self._decode,
+            "reconstruct": self._reconstructor(eps_of),
+        }
+        if op not in runs:
+            raise OptionError(f"op: must be one of {', '.join(runs)}, got {op!r}")
+        return (tuple(part) for _, _, part in self._run(runs[op], rows, name, allow_nan=allow_nan))
+
+    # -- rooms below ---------------------------------------------------------------------------------------------
+
+    @property
+    def _latent(self) -> tuple[int, ...]:
+        return self._manifest.latent.shape
+
+    @property
+    def _input(self) -> tuple[int, ...]:
+        return self._manifest.input.shape
+
+    def _law(self) -> Law:
+        if self._manifest.latent.noise is None:
+            raise OptionError("encode: a deterministic autoencoder has no posterior; call sample(x) for its z")
+        return self._manifest.latent.noise
+
+    def _open(self) -> Pair:
+        if self._pair is None:
+            raise ClosedError("this model is closed; load it again")
+        return self._pair
+
+    def _chunks(self, n: int) -> Iterator[tuple[int, int]]:
+        return ((start, min(start + self._max_batch, n)) for start in range(0, n, self._max_batch))
+
+    def _check_x(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return check_rows(x, name="x", row_shape=self._input)
+
+    def _run(self, run: _Run, rows: npt.NDArray[Any], name: str, *, allow_nan: bool) -> Iterator[_Part]:
+        """Each chunk of rows through `run`: its start, its stop and its outputs."""
+        pair = self._open()
+        for start, stop in self._chunks(len(rows)):
+            yield start, stop, run(pair, read_rows(rows, start, stop, name=name, allow_nan=allow_nan), start, stop)
+
+    def _collect(self, run: _Run, rows: npt.NDArray[Any], name: str, out: FloatArray, *, allow_nan: bool) -> FloatArray:
+        for start, stop, part in self._run(run, rows, name, allow_nan=allow_nan):
+            out[start:stop] = part[0]
+        return out
+
+    def _no_noise(self, start: int, stop: int) -> FloatArray:
+        """Zeros, which give the posterior's mean."""
+        return np.zeros((stop - start, *self._latent), np.float32)
+
+    def _noise_of(
+        self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool
+    ) -> _Noise:
+        """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
+        law = self._manifest.latent.noise
+        if law is None:
+            if eps is not None or seed is not None:
+                raise OptionError("eps, seed: a deterministic autoencoder takes no noise; leave both out")
+            return self._no_noise
+        if (eps is None) == (seed is None):
+            raise OptionError("eps, seed: give exactly one; for example seed=7")
+        if seed is not None:
+            key = check_seed(seed)
+            return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), self._latent)
+        if first_row:
+            raise OptionError("first_row: numbers the rows for seed; with eps leave it out")
+        given = check_rows(eps, name="eps", row_shape=self._latent, rows=rows)
+        return lambda start, stop: read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
+
+    def _encode(self, pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+        return pair.encoder.run(["mean", "logvar"], {"x": x, "eps": self._no_noise(start, stop)})
+
+    def _decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[FloatArray]:  # noqa: ARG002  a _Run
+        return pair.decoder.run(["x_hat"], {"z": z})
+
+    def _sampler(self, eps_of: _Noise) -> _Run:
+        def sample(pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+            noisy = {} if self._manifest.deterministic else {"eps": eps_of(start, stop)}
+            return pair.encoder.run(["z"], {"x": x, **noisy})
+
+        return sample
+
+    def _reconstructor(self, eps_of: _Noise) -> _Run:
+        sample = self._sampler(eps_of)
+        return lambda pair, x, start, stop: self._decode(pair, sample(pair, x, start, stop)[0], start, stop)
+
+
+def _place(out: FloatArray | None, name: str, shape: tuple[int, ...]) -> FloatArray:
+    return np.empty(shape, np.float32) if out is None else check_out(out, name=name, shape=shape)
