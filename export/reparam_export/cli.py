@@ -21,7 +21,7 @@ def export(run: Path, bundle: Path, name: str | None, *, as_json: bool) -> None:
     \b
     reparam train digits --out run
     reparam export run bundle
-    """  # noqa: D301
+    """
     try:
         from reparam_export.pipeline import STAGES
         from reparam_export.pipeline import export as export_bundle

@@ -120,9 +120,12 @@ def _source(model: "str | os.PathLike[str] | VAE", name: str) -> Source:
 
     if isinstance(model, VAE):
         return from_vae(model, name=name)
-    if isinstance(model, str | os.PathLike):
-        return from_run(Path(model), name=name)
-    raise ExportError(f"model: must be a run folder or a reparam_train.VAE, got {type(model).__qualname__}")
+    try:
+        run = Path(model)
+    except TypeError:
+        found = type(model).__qualname__
+        raise ExportError(f"model: must be a run folder or a reparam_train.VAE, got {found}") from None
+    return from_run(run, name=name)
 
 
 def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:
@@ -140,7 +143,7 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
         training=source.training,
         versions={package: version(package) for package in ("reparam", "torch", "onnx", "onnxscript")},
     )
-    models = {}
+    models: dict[Role, onnx.ModelProto] = {}
     for contract, module in (
         (encoder_contract(plan), EncoderGraph(source)),
         (decoder_contract(plan), DecoderGraph(source)),

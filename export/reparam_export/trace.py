@@ -1,5 +1,8 @@
 """PyTorch to ONNX with torch's dynamo exporter, at the format's opset; what it leaves behind is for the passes."""
 
+# pyright: reportUnknownMemberType=false
+# (torch.onnx.export leaves some of its parameters untyped)
+
 import contextlib
 import logging
 import warnings

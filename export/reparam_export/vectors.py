@@ -4,6 +4,9 @@ x is made from the noise of this project over the value range of training, never
 published bundle shows no row of a training set.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch.from_numpy leaves its argument untyped)
+
 import math
 from collections.abc import Iterable
 from typing import Final

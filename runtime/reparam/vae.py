@@ -293,6 +293,7 @@ class VAE:
         rows: npt.NDArray[Any],
         *,
         op: Literal["encode", "sample", "decode", "reconstruct"],
+        eps: npt.NDArray[Any] | None = None,
         seed: int | None = None,
         first_row: int = 0,
         allow_nan: bool = False,
@@ -302,7 +303,8 @@ class VAE:
         Args:
             rows: x [n, *input] (or z [n, *latent] for decode), for example a memory-mapped array.
             op: "encode" gives (mean, logvar), "sample" (z,), "decode" and "reconstruct" (x_hat,).
-            seed: for sample, and for reconstruct from samples; see `sample`.
+            eps: for sample, and for reconstruct from samples; see `sample`.
+            seed: in place of eps.
             first_row: number of the first row.
             allow_nan: let NaN and infinite values through.
 
@@ -313,11 +315,12 @@ class VAE:
         rows = check_rows(rows, name=name, row_shape=row_shape)
         if op == "encode":
             self._law()
-        if seed is not None and op in ("encode", "decode"):
-            raise OptionError(f"seed: {op} draws nothing; leave it out")
+        noisy = eps is not None or seed is not None
+        if noisy and op in ("encode", "decode"):
+            raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
         eps_of: _Noise = self._no_noise
-        if op == "sample" or seed is not None:
-            eps_of = self._noise_of(None, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
+        if op == "sample" or noisy:
+            eps_of = self._noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
         runs = {
             "encode": self._encode,
             "sample": self._sampler(eps_of),

@@ -1,4 +1,4 @@
-"""What the commands share: options with one meaning everywhere, loading, progress, and reports for people or machines."""
+"""What the commands share: options with one meaning everywhere, loading, progress, reports for people or machines."""
 
 import contextlib
 import json
@@ -50,6 +50,12 @@ def seed_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def noise_options(command: Command) -> Command:
+    """Which noise, by seed or as it is."""
+    eps = click.option("--eps", type=PATH, help="The noise itself, .npy [n, latent], in place of --seed.")
+    return seed_options(eps(command))
 
 
 def out_option(help_text: str) -> Callable[[Command], Command]:

@@ -19,7 +19,7 @@ def decode(
 
     \b
     reparam decode models/digits z.npy --out x_hat.npy
-    """  # noqa: D301
+    """
     from reparam.files import npy
 
     rows = npy.read(z)

@@ -3,6 +3,7 @@
 import platform
 import sys
 from importlib import metadata
+from typing import cast
 
 import click
 
@@ -16,7 +17,7 @@ def doctor(*, as_json: bool) -> None:
 
     \b
     reparam doctor
-    """  # noqa: D301
+    """
     from reparam.engine import threads, wheel
     from reparam.engine.device import CUDA_LIBRARIES, Device, missing_for_cuda
     from reparam.engine.probe import probe
@@ -56,5 +57,8 @@ def _version(package: str) -> str | None:
 
 def _told(value: object) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {'none' if item is None else item}" for key, item in value.items()) or "none"
-    return (", ".join(map(str, value)) or "nothing") if isinstance(value, list) else str(value)
+        pairs = cast("dict[str, object]", value).items()
+        return "; ".join(f"{key}: {'none' if item is None else item}" for key, item in pairs) or "none"
+    if isinstance(value, list):
+        return ", ".join(cast("list[str]", value)) or "nothing"
+    return str(value)

@@ -29,7 +29,7 @@ def encode(
     \b
     reparam data digits --split test --out x.npy
     reparam encode models/digits x.npy --mean mean.npy --logvar logvar.npy
-    """  # noqa: D301
+    """
     from reparam.files import npy
 
     files = {name: path for name, path in (("mean", mean), ("logvar", logvar)) if path is not None}

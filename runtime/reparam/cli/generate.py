@@ -38,7 +38,7 @@ def generate(
 
     \b
     reparam generate models/digits 16 --seed 7 --out x.npy
-    """  # noqa: D301
+    """
     from reparam.files import npy
 
     if seed is None:

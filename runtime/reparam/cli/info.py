@@ -15,7 +15,7 @@ def info(bundle: Path, *, as_json: bool) -> None:
 
     \b
     reparam info models/digits
-    """  # noqa: D301
+    """
     import msgspec
 
     from reparam.bundle.reader import read_bundle

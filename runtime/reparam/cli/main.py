@@ -62,7 +62,7 @@ def group() -> None:
     reparam export run bundle                                      two ONNX graphs, proved against PyTorch
     reparam generate bundle 16 --seed 7 --out x.npy                draws from the prior
     reparam encode bundle x.npy --mean mean.npy                    posterior means of rows
-    """  # noqa: D301  \b is click's mark for "keep these lines"
+    """
 
 
 def main() -> NoReturn:

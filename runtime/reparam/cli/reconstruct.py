@@ -9,11 +9,11 @@ from reparam.cli.common import (
     bundle_argument,
     collect,
     empty,
+    noise_options,
     opened,
     out_option,
     report_rows,
     run_options,
-    seed_options,
 )
 
 
@@ -21,15 +21,16 @@ from reparam.cli.common import (
 @bundle_argument
 @click.argument("x", type=PATH)
 @out_option("Where to write x_hat, .npy [n, *input].")
-@seed_options
+@noise_options
 @run_options
 def reconstruct(
     bundle: Path,
     x: Path,
     out: Path,
+    *,
+    eps: Path | None,
     seed: int | None,
     first_row: int,
-    *,
     device: str,
     threads: int | None,
     max_batch: int,
@@ -39,12 +40,12 @@ def reconstruct(
 
     \b
     reparam reconstruct models/digits x.npy --out x_hat.npy
-    """  # noqa: D301
+    """
     from reparam.files import npy
 
-    rows = npy.read(x)
+    rows, noise = npy.read(x), None if eps is None else npy.read(eps)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = vae.stream(rows, op="reconstruct", seed=seed, first_row=first_row)
+        parts = vae.stream(rows, op="reconstruct", eps=noise, seed=seed, first_row=first_row)
         x_hat = empty(len(rows), vae.manifest.input.shape)
         seconds = collect(parts, x_hat, label="reconstruct")
     npy.write(out, x_hat)

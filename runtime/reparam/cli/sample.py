@@ -9,11 +9,11 @@ from reparam.cli.common import (
     bundle_argument,
     collect,
     empty,
+    noise_options,
     opened,
     out_option,
     report_rows,
     run_options,
-    seed_options,
 )
 
 
@@ -21,17 +21,16 @@ from reparam.cli.common import (
 @bundle_argument
 @click.argument("x", type=PATH)
 @out_option("Where to write z, .npy [n, latent].")
-@seed_options
-@click.option("--eps", type=PATH, help="The noise itself, .npy [n, latent], in place of --seed.")
+@noise_options
 @run_options
 def sample(
     bundle: Path,
     x: Path,
     out: Path,
+    *,
+    eps: Path | None,
     seed: int | None,
     first_row: int,
-    eps: Path | None,
-    *,
     device: str,
     threads: int | None,
     max_batch: int,
@@ -44,17 +43,13 @@ def sample(
 
     \b
     reparam sample models/digits x.npy --seed 7 --out z.npy
-    """  # noqa: D301
+    """
     from reparam.files import npy
 
-    rows = npy.read(x)
+    rows, noise = npy.read(x), None if eps is None else npy.read(eps)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        if eps is None:
-            z = empty(len(rows), vae.manifest.latent.shape)
-            seconds = collect(vae.stream(rows, op="sample", seed=seed, first_row=first_row), z, label="sample")
-        else:
-            parts = ((vae.sample(rows, eps=npy.read(eps), seed=seed, first_row=first_row),) for _ in range(1))
-            z = empty(len(rows), vae.manifest.latent.shape)
-            seconds = collect(parts, z, label="sample")
+        parts = vae.stream(rows, op="sample", eps=noise, seed=seed, first_row=first_row)
+        z = empty(len(rows), vae.manifest.latent.shape)
+        seconds = collect(parts, z, label="sample")
     npy.write(out, z)
     report_rows(rows=len(rows), seconds=seconds, files={"z": out}, as_json=as_json)

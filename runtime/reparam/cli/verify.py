@@ -17,7 +17,7 @@ def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> 
 
     \b
     reparam verify models/digits
-    """  # noqa: D301
+    """
     import msgspec
 
     from reparam.verification import verify as run
