@@ -1,0 +1,56 @@
+# `make help` lists what there is. Each target makes its own virtual environment.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+LEAN := .venv-runtime/bin
+SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-runtime lint format bench model clean
+
+help: ## List these targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv-runtime/.ready: $(SOURCES)
+	$(PYTHON) -m venv --clear .venv-runtime
+	$(LEAN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,test]'
+	@touch $@
+
+demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
+	@rm -rf build/demo
+	$(BIN)/reparam demo --out build/demo --device cpu
+
+test: $(READY) test-runtime ## All tests but the slow ones, in the full environment and in the runtime's own
+	$(BIN)/python -m pytest -m 'not slow and not gpu'
+
+test-all: $(READY) test-runtime ## All tests, the slow ones too
+	$(BIN)/python -m pytest -m 'not gpu'
+
+test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
+	$(LEAN)/python -m pytest -m 'not slow and not gpu' tests/runtime
+
+lint: $(READY) ## ruff, mypy strict, pyright strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+format: $(READY) ## Let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## What the runtime costs above bare onnxruntime, in one paired run
+	$(BIN)/python benchmarks/overhead.py
+
+model: $(READY) ## Train and export models/digits again
+	rm -rf build/digits-run
+	$(BIN)/reparam train digits --out build/digits-run $(DIGITS)
+	$(BIN)/reparam export build/digits-run models/digits
+
+clean: ## Remove environments and everything built
+	rm -rf .venv .venv-runtime build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ from reparam.cli.common import PATH, print_json, progress
 from reparam.errors import MissingExtra
 
 
-@click.command()
+@click.command(short_help="A trained run to a bundle of two ONNX graphs.")
 @click.argument("run", type=PATH)
 @click.argument("bundle", type=PATH)
 @click.option("--name", help="Name of the bundle.  [default: that of BUNDLE's folder]")

@@ -14,13 +14,15 @@ FORMAT: Final = "reparam-bundle/1"
 
 
 def name_parts(model: onnx.ModelProto, role: Role) -> None:
-    """Names the graph after its role, its nodes by number, and the first axis of every input and output `batch`."""
+    """Names the graph after its role, its nodes by number, and the dynamic first axis of inputs and outputs `batch`."""
     model.ir_version = IR_VERSION
     model.graph.name = role
     for number, node in enumerate(model.graph.node):
         node.name = f"{number}_{node.op_type}"
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        axis = value.type.tensor_type.shape.dim[0]
+        if axis.dim_param:  # a fixed axis stays one, and the check refuses it
+            axis.dim_param = "batch"
 
 
 def stamp(model: onnx.ModelProto, role: Role, bundle_id: str) -> None:

@@ -7,7 +7,7 @@ import click
 from reparam.cli.common import PATH, bundle_argument, collect, empty, opened, out_option, report_rows, run_options
 
 
-@click.command()
+@click.command(short_help="Latents to data.")
 @bundle_argument
 @click.argument("z", type=PATH)
 @out_option("Where to write x_hat, .npy [n, *input].")

@@ -10,7 +10,7 @@ import click
 from reparam.cli.common import print_json, table
 
 
-@click.command()
+@click.command(short_help="What this machine can run, and why not the rest.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(*, as_json: bool) -> None:
     """Explain this machine: which onnxruntime wheel, which libraries, which providers really start, threads.

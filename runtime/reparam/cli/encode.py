@@ -7,7 +7,7 @@ import click
 from reparam.cli.common import PATH, bundle_argument, collect, empty, opened, report_rows, run_options
 
 
-@click.command()
+@click.command(short_help="Rows to their posteriors.")
 @bundle_argument
 @click.argument("x", type=PATH)
 @click.option("--mean", type=PATH, help="Where to write the means, .npy [n, latent].")

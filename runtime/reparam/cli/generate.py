@@ -16,7 +16,7 @@ from reparam.cli.common import (
 )
 
 
-@click.command()
+@click.command(short_help="Draws from the prior, decoded.")
 @bundle_argument
 @click.argument("n", type=click.IntRange(min=0))
 @out_option("Where to write x_hat, .npy [n, *input].")

@@ -7,7 +7,7 @@ import click
 from reparam.cli.common import bundle_argument, print_json, table
 
 
-@click.command()
+@click.command(short_help="What a bundle is.")
 @bundle_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
 def info(bundle: Path, *, as_json: bool) -> None:

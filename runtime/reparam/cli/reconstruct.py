@@ -17,7 +17,7 @@ from reparam.cli.common import (
 )
 
 
-@click.command()
+@click.command(short_help="Rows through encoder and decoder.")
 @bundle_argument
 @click.argument("x", type=PATH)
 @out_option("Where to write x_hat, .npy [n, *input].")

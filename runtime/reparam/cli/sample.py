@@ -17,7 +17,7 @@ from reparam.cli.common import (
 )
 
 
-@click.command()
+@click.command(short_help="One draw of each row's posterior.")
 @bundle_argument
 @click.argument("x", type=PATH)
 @out_option("Where to write z, .npy [n, latent].")

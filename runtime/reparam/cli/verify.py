@@ -7,7 +7,7 @@ import click
 from reparam.cli.common import bundle_argument, print_json
 
 
-@click.command()
+@click.command(short_help="Does a bundle give its source's numbers here?")
 @bundle_argument
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all this process may use]")

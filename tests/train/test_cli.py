@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from reparam.errors import MissingExtra, OptionError
+from reparam_train import extras
+from reparam_train.checkpoint import read_run
+from reparam_train.cli import train
+from reparam_train.data.cli import data
+
+TINY = ["--net", "mlp", "--hidden", "8", "--latent", "2", "--limit", "100", "--epochs", "2", "--device", "cpu"]
+
+
+def run(command: object, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+
+
+def ok(command: object, *arguments: str | Path) -> str:
+    result = run(command, *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_training_prints_a_summary_for_people(tmp_path: Path) -> None:
+    text = ok(train, "digits", "--out", tmp_path / "run", *TINY)
+    assert "run: 2 epochs, 4 steps in" in text
+    assert "test ELBO -" in text
+    assert "nats a row (rate" in text
+
+
+def test_training_prints_one_json_document_for_programs(tmp_path: Path) -> None:
+    found = json.loads(ok(train, "digits", "--out", tmp_path / "run", "--json", *TINY))
+    assert set(found) == {
+        *("run", "epochs", "steps", "test_elbo", "test_rate", "test_distortion", "seconds", "rows_per_second")
+    }
+    assert found["test_elbo"] == read_run(tmp_path / "run").metrics["test_elbo"]
+
+
+def test_options_reach_the_record(tmp_path: Path) -> None:
+    more = ["--activation", "silu", "--likelihood", "gaussian", "--std", "0.2", "--batch-size", "50", "--lr", "0.01"]
+    more += ["--adam-eps", "1e-6", "--seed", "9", "--validate-every", "1", "--threads", "1"]
+    ok(train, "digits", "--out", tmp_path / "run", *TINY, *more)
+    record = read_run(tmp_path / "run").record
+    config, options = record.config, record.options
+    assert (config.activation, config.likelihood, config.std, config.hidden) == ("silu", "gaussian", 0.2, (8,))
+    assert (options.batch_size, options.lr, options.adam_eps, options.seed) == (50, 0.01, 1e-6, 9)
+    assert (options.validate_every, options.threads, options.limit, options.epochs) == (1, 1, 100, 2)
+
+
+def test_a_resumed_run_keeps_the_options_that_are_left_out(tmp_path: Path) -> None:
+    ok(train, "digits", "--out", tmp_path / "run", *TINY)
+    assert "3 epochs, 6 steps" in ok(train, "digits", "--out", tmp_path / "run", "--resume", "--epochs", "3")
+    with pytest.raises(OptionError, match=r"latent: .* was started with 2, got 5"):
+        raise_(run(train, "digits", "--out", tmp_path / "run", "--resume", "--latent", "5"))
+
+
+def test_an_existing_run_is_refused(tmp_path: Path) -> None:
+    ok(train, "digits", "--out", tmp_path / "run", *TINY)
+    with pytest.raises(OptionError, match="exists already"):
+        raise_(run(train, "digits", "--out", tmp_path / "run", *TINY))
+
+
+def raise_(result: Result) -> None:
+    assert result.exception is not None
+    raise result.exception
+
+
+def test_widths_that_are_not_numbers_are_a_usage_error(tmp_path: Path) -> None:
+    result = run(train, "digits", "--out", tmp_path / "run", "--hidden", "8,wide")
+    assert result.exit_code == 2
+    assert "must be whole numbers with commas between them" in result.output
+
+
+def test_features_get_an_mlp_and_a_gaussian_without_being_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(40, 5)))
+    ok(train, tmp_path / "rows.npy", "--out", tmp_path / "run", "--epochs", "1", "--device", "cpu")
+    config = read_run(tmp_path / "run").record.config
+    assert (config.net, config.likelihood, config.input_shape) == ("mlp", "gaussian", (5,))
+
+
+def test_every_option_says_its_meaning_and_default() -> None:
+    for parameter in train.params:
+        text = getattr(parameter, "help", None)
+        if parameter.name not in ("data", "out", "resume", "as_json"):
+            assert "[default: " in (text or ""), parameter.name
+
+
+def test_a_split_is_written_in_the_units_of_the_model(tmp_path: Path) -> None:
+    ok(data, "digits", "--split", "test", "--out", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
+    x, y = np.load(tmp_path / "x.npy"), np.load(tmp_path / "y.npy")
+    assert (x.shape, x.dtype, x.min(), x.max()) == ((299, 1, 8, 8), np.float32, 0, 1)
+    assert (y.shape, y.dtype, y.max()) == ((299,), np.uint8, 9)
+    ok(data, "digits", "--split", "train", "--out", tmp_path / "x.npy")
+    assert np.load(tmp_path / "x.npy").shape == (1498, 1, 8, 8)
+
+
+def test_labels_that_a_source_lacks_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((10, 2), np.uint8))
+    result = run(data, tmp_path / "rows.npy", "--out", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
+    with pytest.raises(OptionError, match=r"labels: .* has none; leave --labels out"):
+        raise_(result)
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_the_command_modules_load_without_torch() -> None:
+    code = (
+        "import sys, reparam_train, reparam_train.cli, reparam_train.data.cli; "
+        "print([name for name in ('torch', 'tqdm', 'onnx', 'onnxruntime') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_had() -> None:
+    import reparam_train
+
+    for name in reparam_train.__all__:
+        assert getattr(reparam_train, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = reparam_train.nothing
+
+
+def test_a_missing_package_names_the_pip_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(MissingExtra, match=r"train needs torch: pip install 'reparam\[train\]'"):
+        raise_(run(train, "digits", "--out", tmp_path / "run"))

@@ -1,0 +1,208 @@
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import reparam_train.loop
+import torch
+from reparam.errors import CheckpointError, DeviceUnavailable, InputError, OptionError
+from reparam_train import device
+from reparam_train.checkpoint import read_run
+from reparam_train.data import Data, load
+from reparam_train.loop import TrainingDiverged, fit
+from reparam_train.options import LIKELIHOODS, NETS, Likelihood, Net, Options, VAEConfig, config_for
+
+replace = msgspec.structs.replace
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return read_run(run).model.state_dict()
+
+
+def same(first: Path, second: Path) -> bool:
+    a, b = weights(first), weights(second)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_the_test_elbo_rises(tmp_path: Path, digits: Data, net: Net, likelihood: Likelihood) -> None:
+    config = config_for(digits, net=net, hidden=(8, 8), latent=2, likelihood=likelihood)
+    options = Options(epochs=4, limit=400, validate_every=1, lr=5e-3, device="cpu")
+    fit(digits, config, options, out=tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[-1]["test_elbo"] > lines[0]["test_elbo"] + 1
+    assert all(line["test_elbo"] == -(line["test_rate"] + line["test_distortion"]) for line in lines)
+
+
+def test_a_run_is_a_function_of_its_options(
+    tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    fit(digits, tiny_config, tiny_options, out=tmp_path / "again")
+    fit(digits, tiny_config, replace(tiny_options, seed=6), out=tmp_path / "other")
+    fit(digits, tiny_config, replace(tiny_options, validate_every=1), out=tmp_path / "often")
+    assert same(tmp_path / "again", tiny_run)
+    assert same(tmp_path / "often", tiny_run)
+    assert not same(tmp_path / "other", tiny_run)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    out = tmp_path / "parts"
+    fit(digits, tiny_config, replace(tiny_options, epochs=1), out=out)
+    fit(digits, tiny_config, replace(tiny_options, epochs=3), out=out, resume=True)
+    result = fit(digits, tiny_config, tiny_options, out=out, resume=True)
+    assert same(out, tiny_run)
+    assert read_run(out).metrics == read_run(tiny_run).metrics == result.metrics
+    assert (result.epochs, result.steps) == (4, 16)
+
+
+@pytest.mark.parametrize("stop_at", [2, 7, 10, 15])
+def test_a_run_stopped_at_any_step_ends_with_the_same_bits(
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+    stop_at: int,
+) -> None:
+    out, real = tmp_path / "stopped", reparam_train.loop._step
+
+    def interrupted(training: reparam_train.loop._Training, indices: object) -> None:
+        if training.step == stop_at:
+            raise KeyboardInterrupt
+        real(training, indices)
+
+    monkeypatch.setattr(reparam_train.loop, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(digits, tiny_config, tiny_options, out=out)
+    monkeypatch.setattr(reparam_train.loop, "_step", real)
+    fit(digits, tiny_config, tiny_options, out=out, resume=True)
+    assert same(out, tiny_run)
+    assert (out / "metrics.jsonl").read_text() == (tiny_run / "metrics.jsonl").read_text()
+
+
+def test_resuming_a_complete_run_changes_nothing(
+    tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    before = {file.name: file.read_bytes() for file in tiny_run.iterdir()}
+    result = fit(digits, tiny_config, tiny_options, out=tiny_run, resume=True)
+    assert {file.name: file.read_bytes() for file in tiny_run.iterdir()} == before
+    assert result.metrics == read_run(tiny_run).metrics
+    assert result.rows_per_second == 0
+
+
+def test_an_existing_run_is_never_overwritten(
+    tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    with pytest.raises(OptionError, match="exists already; continue it with --resume, or choose another --out"):
+        fit(digits, tiny_config, tiny_options, out=tiny_run)
+    (tmp_path / "empty").mkdir()
+    fit(digits, tiny_config, replace(tiny_options, epochs=1), out=tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("config_change", "options_change", "message"),
+    [
+        ({"latent": 4}, {}, "latent: .* was started with 3, got 4"),
+        ({}, {"lr": 0.5}, "lr: .* was started with 0.002, got 0.5"),
+        ({}, {"seed": 6}, "seed: .* was started with 5, got 6"),
+        ({}, {"epochs": 2}, "epochs: .* has done 4, got 2"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_options(
+    *,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+    config_change: dict[str, int],
+    options_change: dict[str, float],
+    message: str,
+) -> None:
+    config, options = replace(tiny_config, **config_change), replace(tiny_options, **options_change)
+    with pytest.raises(OptionError, match=message):
+        fit(digits, config, options, out=tiny_run, resume=True)
+
+
+def test_a_run_is_not_resumed_with_other_rows_nor_from_nowhere(
+    tmp_path: Path, tiny_run: Path, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((200, 8, 8), np.uint8))
+    other = load(tmp_path / "rows.npy")
+    with pytest.raises(InputError, match=r"rows.npy: not the rows that .* was trained on"):
+        fit(other, tiny_config, tiny_options, out=tiny_run, resume=True)
+    with pytest.raises(CheckpointError, match="not a training run"):
+        fit(other, tiny_config, tiny_options, out=tmp_path / "nowhere", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    real = reparam_train.loop._step
+
+    def poisoned(training: reparam_train.loop._Training, indices: object) -> None:
+        if training.step == 9:
+            next(training.model.parameters()).data.fill_(math.nan)
+        real(training, indices)
+
+    monkeypatch.setattr(reparam_train.loop, "_step", poisoned)
+    with pytest.raises(TrainingDiverged, match=r"loss: must stay finite, got nan at step 9 \(epoch 2\)"):
+        fit(digits, tiny_config, tiny_options, out=tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    assert run.metrics["step"] == 8
+    assert all(value.isfinite().all() for value in run.model.state_dict().values())
+
+
+def test_bernoulli_is_refused_for_values_outside_the_unit_interval(tmp_path: Path) -> None:
+    rows = np.zeros((40, 6), np.float32)
+    rows[12, 3] = -3.25
+    np.save(tmp_path / "rows.npy", rows)
+    data = load(tmp_path / "rows.npy")
+    config = config_for(data, likelihood="bernoulli", hidden=(4,))
+    with pytest.raises(InputError, match=r"values from 0 to 1, got -3.25 at row 12, column 3; scale the data or use"):
+        fit(data, config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_another_shape_is_refused(tmp_path: Path, digits: Data) -> None:
+    config = VAEConfig(net="mlp", input_shape=(64,), latent=2, hidden=(4,))
+    with pytest.raises(InputError, match=r"digits: the model takes rows of shape \[64\], got \[1, 8, 8\]"):
+        fit(digits, config, out=tmp_path / "run")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
+def test_cuda_without_a_card_is_refused_and_auto_takes_the_cpu(tmp_path: Path, digits: Data) -> None:
+    with pytest.raises(DeviceUnavailable, match=r"cuda asked for, but torch .* sees no card; use --device cpu"):
+        fit(digits, config_for(digits), Options(device="cuda"), out=tmp_path / "run")
+    assert device.pick("auto") == torch.device("cpu")
+
+
+def test_training_leaves_torch_s_settings_and_generator_as_they_were(
+    tmp_path: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    fit(digits, tiny_config, replace(tiny_options, epochs=1, threads=2), out=tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"limit": 0}, "limit: must be at least 1, got 0"),
+        ({"lr": math.nan}, "lr: must be a finite number above 0, got nan"),
+        ({"seed": 2**64}, "seed: must be 0 <= seed"),
+        ({"device": "tpu"}, "device: must be one of cpu, cuda, auto, got 'tpu'"),
+    ],
+)
+def test_options_out_of_range_are_refused_when_made(change: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        replace(Options(), **change)

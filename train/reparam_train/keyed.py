@@ -1,0 +1,68 @@
+"""Order and noise of training as functions of the seed: nothing remembers where a generator stood.
+
+Row numbers of `reparam.noise` are parted so that no two uses under one seed ever share noise:
+
+| rows                | stream    | use                                                                        |
+|---------------------|-----------|----------------------------------------------------------------------------|
+| i                   | posterior | evaluation of row i, here and in the runtime                               |
+| 2^63 + s B + p      | posterior | training: step s (from 0), place p in the global batch of B rows           |
+| 3 * 2^62 + i        | data      | order: two words, in block e, are the key of training row i in epoch e     |
+
+The last batch of an epoch may be short; its places still count from s B. As s B stays far below 2^62, the ranges never
+meet. A process that holds a slice of the batch asks for the places of its slice and gets the same noise.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from reparam.laws import check_seed, noise, words
+
+FIRST_TRAINING_ROW: Final = 2**63
+FIRST_ORDER_ROW: Final = 3 * 2**62
+
+
+def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
+    """The permutation of the training rows in one epoch: a stable argsort of 64-bit keys.
+
+    Args:
+        seed: 0 <= seed < 2^64.
+        epoch: from 0, below 2^32.
+        rows: size of the training split, n.
+
+    Returns:
+        int64 [n], each of 0 ... n - 1 once.
+
+    Raises:
+        OptionError: seed out of range.
+    """
+    ids = np.uint64(FIRST_ORDER_ROW) + np.arange(rows, dtype=np.uint64)
+    low, high, _, _ = words(check_seed(seed), ids, np.full(1, epoch, np.uint64), stream="data")  # [n] each
+    return np.argsort(low | high << np.uint64(32), kind="stable")
+
+
+def training_noise(
+    seed: int, *, step: int, batch_size: int, places: range, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Noise (eps) of one training step: float32 [len(places), *shape].
+
+    Args:
+        seed: 0 <= seed < 2^64.
+        step: from 0, counted over the whole run.
+        batch_size: B, rows of a full global batch.
+        places: of the rows within the global batch, 0 <= p < B.
+        shape: of one row's latent.
+
+    Returns:
+        Noise of the rows 2^63 + step * B + p, law normal, stream posterior.
+
+    Raises:
+        OptionError: seed out of range.
+    """
+    first = FIRST_TRAINING_ROW + step * batch_size
+    return noise("normal", seed, range(first + places.start, first + places.stop), shape)
+
+
+def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Noise (eps) of evaluation, float32 [len(rows), *shape]: what the runtime draws for these rows and this seed."""
+    return noise("normal", seed, rows, shape)

@@ -1,0 +1,84 @@
+"""The variational autoencoder: an encoder for q(z|x), a decoder for p(x|z), and nothing random inside."""
+
+import torch
+from reparam.laws import check_seed
+from torch import Tensor, nn
+
+from reparam_train import likelihoods, posteriors
+from reparam_train.nets import conv, mlp
+from reparam_train.options import VAEConfig
+
+__all__ = ["VAE", "VAEConfig"]
+
+
+class VAE(nn.Module):
+    """Encoder and decoder of one model, with a Gaussian posterior and the prior N(0, I).
+
+    Args:
+        config: the layers and the likelihood; kept as `config`.
+
+    Source:
+        D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv:1312.6114).
+
+    Examples:
+        >>> config = VAEConfig(net="mlp", input_shape=(64,), latent=2, hidden=(16,))
+        >>> model = VAE.build(config, seed=7)
+        >>> mean, logvar = model.encode(torch.zeros(3, 64))
+        >>> list(mean.shape), list(model.decode(mean))
+        ([3, 2], ['x_hat', 'logits'])
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        shape, hidden, activation = config.input_shape, config.hidden, config.activation
+        self.encoder = (conv if config.net == "conv" else mlp).Encoder(shape, hidden, activation)
+        self.mean = nn.Linear(self.encoder.width, config.latent)
+        self.logvar = nn.Linear(self.encoder.width, config.latent)
+        self.decoder = (conv if config.net == "conv" else mlp).Decoder(shape, hidden, activation, config.latent)
+        self.likelihood = likelihoods.build(config.likelihood, std=config.std)
+
+    @classmethod
+    def build(cls, config: VAEConfig, *, seed: int) -> "VAE":
+        """A model whose first weights are a function of (config, seed); torch's global generator is left as it was.
+
+        Raises:
+            OptionError: seed not in 0 <= seed < 2^64.
+        """
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]  # torch leaves it untyped
+            torch.default_generator.manual_seed(check_seed(seed))  # torch.manual_seed would reach CUDA's as well
+            return cls(config)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The posterior q(z|x) of each row.
+
+        Args:
+            x: float32 [batch, *input_shape], in the data's own units.
+
+        Returns:
+            mean and logvar, each [batch, latent]; logvar lies in [-30, 20].
+        """
+        features = self.encoder(x)  # [batch, width]
+        return self.mean(features), posteriors.bounded(self.logvar(features))  # [batch, latent] each
+
+    def decode(self, z: Tensor) -> likelihoods.Outputs:
+        """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
+
+        Returns:
+            "x_hat" first, the mean of p(x|z) in the data's own units; "logits" too for bernoulli; each
+            [batch, *input_shape].
+        """
+        return self.likelihood.outputs(self.decoder(z))
+
+    def log_prob(self, x: Tensor, outputs: likelihoods.Outputs) -> Tensor:
+        """The value of log p(x|z) in nats per row, [batch], of x [batch, *input_shape] under what `decode` gave."""
+        return self.likelihood.log_prob(x, outputs)
+
+    def likelihood_constants(self) -> dict[str, float]:
+        """{"std": ...} in the data's units for gaussian, {} for bernoulli."""
+        return self.likelihood.constants()
+
+    def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:
+        """mean, logvar and the outputs of z = mean + exp(logvar / 2) * eps, for eps [batch, latent]."""
+        mean, logvar = self.encode(x)
+        return mean, logvar, self.decode(posteriors.sample(mean, logvar, eps))

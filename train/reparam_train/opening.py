@@ -1,0 +1,65 @@
+"""A run folder is opened: made for a new run, or believed to hold the beginning of this one."""
+
+from pathlib import Path
+from typing import Final
+
+from reparam.errors import InputError, OptionError
+from reparam.files.atomic import as_output_error
+
+from reparam_train import record
+from reparam_train.data.split import Data
+from reparam_train.options import Options, VAEConfig
+from reparam_train.record import RunRecord
+
+CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads"})  # what a resumed run may alter
+
+
+def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
+    """The record of this run, once data and model are known to fit."""
+    if data.shape != config.input_shape:
+        raise InputError(
+            f"{data.name}: the model takes rows of shape {list(config.input_shape)}, got {list(data.shape)}"
+        )
+    low, high = data.low, data.high
+    if config.likelihood == "bernoulli" and low is None:
+        low, high = 0.0, 1.0
+        for split in (data.train, data.test):
+            split.check(low=low, high=high)
+    return RunRecord(
+        config=config,
+        data=data.name,
+        data_sha256=data.sha256,
+        train_rows=len(data.train),
+        test_rows=len(data.test),
+        low=low,
+        high=high,
+        layout=data.layout,
+        options=options,
+        versions=record.versions(),
+    )
+
+
+def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:
+    """Makes a new run's folder, or checks that a run's folder holds the beginning of this run."""
+    if resume:
+        _check_same(folder, record.read(folder), now)
+        return
+    with as_output_error(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OptionError(f"out: {folder} exists already; continue it with --resume, or choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
+    """Refuses to continue a run with another model, other options or other rows."""
+    for old, new in ((before.config, now.config), (before.options, now.options)):
+        for name in old.__struct_fields__:
+            was, given = getattr(old, name), getattr(new, name)
+            if was != given and name not in CHANGEABLE:
+                raise OptionError(
+                    f"{name}: {folder} was started with {was!r}, got {given!r}; leave it, or use another --out"
+                )
+    if before.data_sha256 != now.data_sha256:
+        raise InputError(
+            f"{now.data}: not the rows that {folder} was trained on, their sha256 differs; give the same data"
+        )

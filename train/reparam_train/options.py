@@ -1,0 +1,153 @@
+"""What a model is and how it is trained, as data: frozen, checked when made, and free of torch.
+
+The `Literal`s here are the one list of names: the command's choices, the checks and the tests read them.
+"""
+
+import math
+from collections.abc import Collection
+from typing import Final, Literal, get_args
+
+import msgspec
+from reparam.errors import OptionError
+from reparam.laws import check_seed
+
+from reparam_train.data.split import Data
+
+Net = Literal["mlp", "conv"]
+Activation = Literal["relu", "tanh", "silu", "gelu"]
+Likelihood = Literal["bernoulli", "gaussian"]
+Device = Literal["cpu", "cuda", "auto"]
+
+NETS: Final[tuple[Net, ...]] = get_args(Net)
+ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
+LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
+DEVICES: Final[tuple[Device, ...]] = get_args(Device)
+
+HIDDEN: Final[dict[Net, tuple[int, ...]]] = {"mlp": (200, 200), "conv": (32, 64)}
+LATENT: Final = 10
+SMALLEST_SIDE: Final = 4  # pixels; below it, a strided convolution has nothing left to halve
+
+
+def _choose(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name}: must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise OptionError(f"{name}: must be at least 1, got {value}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise OptionError(f"{name}: must be a finite number above 0, got {value}")
+
+
+class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that is needed to build a model's layers. Raises `OptionError` where the fields contradict each other."""
+
+    net: Net
+    """"mlp", or "conv" for rows of shape (channels, height, width) with both sides at least 4."""
+    input_shape: tuple[int, ...]
+    """Shape of one row, as (64,) or (1, 8, 8)."""
+    latent: int
+    """Width of z."""
+    hidden: tuple[int, ...]
+    """Widths of the encoder's layers (mlp) or channels of its stride-2 convolutions (conv); the decoder mirrors it."""
+    activation: Activation = "relu"
+    likelihood: Likelihood = "bernoulli"
+    std: float | None = None
+    """gaussian: the fixed standard deviation of p(x|z) in the data's units; None learns one shared scalar."""
+
+    def __post_init__(self) -> None:
+        _choose("net", self.net, NETS)
+        _choose("activation", self.activation, ACTIVATIONS)
+        _choose("likelihood", self.likelihood, LIKELIHOODS)
+        _at_least_one("latent", self.latent)
+        for name, sizes in (("input_shape", self.input_shape), ("hidden", self.hidden)):
+            if not sizes or min(sizes) < 1:
+                raise OptionError(f"{name}: must hold one or more sizes of at least 1, got {list(sizes)}")
+        if self.net == "conv" and not fits_conv(self.input_shape):
+            raise OptionError(
+                f"net: conv needs rows of shape (channels, height, width) with both sides at least {SMALLEST_SIDE}, "
+                f"got {list(self.input_shape)}; use mlp"
+            )
+        if self.std is not None:
+            _positive("std", self.std)
+            if self.likelihood != "gaussian":
+                raise OptionError(f"std: belongs to likelihood gaussian, got {self.likelihood}; leave std out")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a model is trained. Raises `OptionError` for values out of range."""
+
+    epochs: int = 100
+    """Passes over the training split."""
+    batch_size: int = 64
+    """Rows a step; the last step of an epoch takes what is left."""
+    lr: float = 2e-3
+    """Step size of Adam."""
+    adam_eps: float = 1e-8
+    """Added to the denominator of Adam."""
+    seed: int = 0
+    """Of the first weights, the order of rows and the noise; 0 <= seed < 2^64."""
+    device: Device = "auto"
+    """"auto" takes CUDA where torch sees a card."""
+    validate_every: int = 5
+    """Epochs between two validations, each of which leaves a checkpoint; the last epoch always ends with one."""
+    threads: int | None = None
+    """CPU threads of torch; None leaves torch's own choice. The last bit of a result may depend on it."""
+    limit: int | None = None
+    """Use only so many first rows of each split, for trials; None uses all."""
+
+    def __post_init__(self) -> None:
+        _choose("device", self.device, DEVICES)
+        for name in ("epochs", "batch_size", "validate_every"):
+            _at_least_one(name, getattr(self, name))
+        for name in ("threads", "limit"):
+            if getattr(self, name) is not None:
+                _at_least_one(name, getattr(self, name))
+        _positive("lr", self.lr)
+        _positive("adam_eps", self.adam_eps)
+        check_seed(self.seed)
+
+
+def fits_conv(shape: tuple[int, ...]) -> bool:
+    """Whether rows of this shape are images that the conv net takes."""
+    return len(shape) == 3 and min(shape[1:]) >= SMALLEST_SIDE
+
+
+def config_for(
+    data: Data,
+    *,
+    net: Net | None = None,
+    hidden: tuple[int, ...] | None = None,
+    activation: Activation = "relu",
+    latent: int = LATENT,
+    likelihood: Likelihood | None = None,
+    std: float | None = None,
+) -> VAEConfig:
+    """A model for these data; what is left out is chosen from their shape and range.
+
+    Args:
+        data: what the model is trained on.
+        net: left out, conv for images and mlp for anything else.
+        hidden: left out, 200,200 for mlp and 32,64 for conv.
+        activation: between the layers.
+        latent: width of z.
+        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` is given.
+        std: fixed standard deviation of gaussian, in the data's units; None learns it.
+
+    Raises:
+        OptionError: a value out of range, or a net that does not take rows of this shape.
+    """
+    chosen: Net = net or ("conv" if fits_conv(data.shape) else "mlp")
+    return VAEConfig(
+        net=chosen,
+        input_shape=data.shape,
+        latent=latent,
+        hidden=HIDDEN[chosen] if hidden is None else hidden,
+        activation=activation,
+        likelihood=likelihood or ("gaussian" if data.low is None or std is not None else "bernoulli"),
+        std=std,
+    )
