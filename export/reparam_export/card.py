@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reparam.bundle.manifest import Bernoulli, Manifest, Training, Verification
+from reparam.bundle.manifest import Bernoulli, Manifest, Plain, Training, Verification
 
 
 def model_card(manifest: Manifest, *, has_preview: bool) -> str:
@@ -79,8 +79,8 @@ Options:
 {_table(("option", "value"), shown)}"""
 
 
-def _value(value: object) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+def _value(value: Plain | Sequence[Plain]) -> str:
+    return str(value) if isinstance(value, str) or not isinstance(value, Sequence) else ", ".join(map(str, value))
 
 
 def _verification(done: Verification) -> str:

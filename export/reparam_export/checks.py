@@ -1,5 +1,8 @@
 """What must hold of a finished graph: asserted after the export, since the tracer promises little of it."""
 
+# pyright: reportUnknownMemberType=false
+# (onnx leaves a parameter of check_model untyped)
+
 import contextlib
 import getpass
 import re
@@ -8,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from reparam.errors import ExportError
 
+from reparam.errors import ExportError
 from reparam_export.passes.stamp import IR_VERSION
 from reparam_export.trace import OPSET
 
@@ -33,7 +36,10 @@ def check_graph(
         ExportError: with the first finding.
     """
     role = model.graph.name
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"{role}: onnx refuses the graph: {str(error).splitlines()[0]}") from None
     if model.ir_version != IR_VERSION:
         raise ExportError(f"{role}: ir_version must be {IR_VERSION}, got {model.ir_version}")
     opsets = [(opset.domain, opset.version) for opset in model.opset_import]

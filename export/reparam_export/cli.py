@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+
 from reparam.cli.common import PATH, print_json, progress
 from reparam.errors import MissingExtra
 

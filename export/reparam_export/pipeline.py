@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import onnx
 import torch
+from torch import nn
+
 from reparam.bundle.golden import encode_golden
 from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Role, Verification, encode_manifest
 from reparam.bundle.reader import Bundle, believe
@@ -19,8 +21,6 @@ from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import ExportError, OptionError
 from reparam.verification import BOUNDS, compare
-from torch import nn
-
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import DecoderGraph, EncoderGraph
@@ -114,9 +114,8 @@ def _plain_name(folder: str) -> str:
 
 
 def _source(model: "str | os.PathLike[str] | VAE", name: str) -> Source:
-    from reparam_train.model import VAE
-
     from reparam_export.adapters.run import from_run, from_vae
+    from reparam_train.model import VAE
 
     if isinstance(model, VAE):
         return from_vae(model, name=name)

@@ -5,8 +5,9 @@ import dataclasses
 from collections.abc import Callable, Generator
 
 import torch
-from reparam.bundle.manifest import Bernoulli, Gaussian, Input, Latent, Training
 from torch import Tensor, nn
+
+from reparam.bundle.manifest import Bernoulli, Gaussian, Input, Latent, Training
 
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Decode = Callable[[Tensor], dict[str, Tensor]]

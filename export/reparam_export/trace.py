@@ -11,8 +11,9 @@ from typing import Final
 
 import onnx
 import torch
-from reparam.errors import ExportError
 from torch import Tensor, nn
+
+from reparam.errors import ExportError
 
 OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-import reparam
 import torch
+
+import reparam
 from reparam.arrays import FloatArray
 from reparam.bundle.golden import Vectors
 from reparam.bundle.manifest import Input
-
 from reparam_export.source import Source
 
 _SEED: Final = 0

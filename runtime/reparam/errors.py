@@ -88,3 +88,9 @@ class VerificationError(ReparamError, RuntimeError):
     """A check failed: a graph's numbers differ from its source by more than the bound."""
 
     exit_code = 6
+
+
+class TrainingDiverged(ReparamError, ArithmeticError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+    exit_code = 6

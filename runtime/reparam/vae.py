@@ -1,7 +1,7 @@
 """The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -9,18 +9,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_out, check_rows, read_rows
+from reparam.arrays import FloatArray, check_out, check_rows
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import read_bundle
-from reparam.engine.pair import Pair, start_pair
+from reparam.engine.pair import start_pair
+from reparam.engine.rows import Noise, Rows
 from reparam.engine.wheel import import_onnxruntime
-from reparam.errors import ClosedError, InputError, OptionError
-from reparam.laws import Law, check_seed, noise
+from reparam.errors import InputError, OptionError
+from reparam.laws import noise
 from reparam.posterior import Posterior
-
-_Noise = Callable[[int, int], FloatArray]  # rows start to stop
-_Run = Callable[[Pair, FloatArray, int, int], list[FloatArray]]  # sessions, rows start to stop, start, stop
-_Part = tuple[int, int, list[FloatArray]]  # start, stop, outputs
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,20 +106,19 @@ class VAE:
             raise OptionError(f"max_batch: must be at least 1, got {max_batch}")
         chosen: Precision = "fp32" if precision == "auto" else precision
         bundle = read_bundle(path, precisions=(chosen,), follow_links=follow_links, expect_sha256=expect_sha256)
-        self._pair: Pair | None = start_pair(bundle, device=device, precision=chosen, threads=threads)
-        self._manifest = bundle.manifest
-        self._max_batch = max_batch
+        pair = start_pair(bundle, device=device, precision=chosen, threads=threads)
+        self._rows = Rows(pair, max_batch=max_batch)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
     @property
     def manifest(self) -> Manifest:
         """The bundle's manifest."""
-        return self._manifest
+        return self._rows.manifest
 
     def info(self) -> Info:
         """What really runs: device, provider, precision, threads, versions, shapes."""
-        pair, manifest = self._open(), self._manifest
+        pair, manifest = self._rows.pair, self.manifest
         return Info(
             name=manifest.name,
             id=manifest.id,
@@ -134,13 +130,13 @@ class VAE:
             provider=pair.encoder.provider,
             precision=pair.precision,
             threads=pair.threads,
-            max_batch=self._max_batch,
+            max_batch=self._rows.max_batch,
             onnxruntime=import_onnxruntime().__version__,
         )
 
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""
-        self._pair = None
+        self._rows.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,8 +147,8 @@ class VAE:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._pair is None else str(self._pair.device)
-        return f"<reparam.VAE {self._manifest.name} {self._manifest.id[:8]} {state}>"
+        state = "closed" if self._rows.closed else str(self._rows.pair.device)
+        return f"<reparam.VAE {self.manifest.name} {self.manifest.id[:8]} {state}>"
 
     # -- encoding ------------------------------------------------------------------------------------------------
 
@@ -172,10 +168,10 @@ class VAE:
         Raises:
             OptionError: the model is a deterministic autoencoder and has no posterior.
         """
-        law, x = self._law(), self._check_x(x)
+        law, x = self._rows.law(), self._check_x(x)
         mean = _place(None if out is None else out[0], "out[0]", (len(x), *self._latent))
         logvar = _place(None if out is None else out[1], "out[1]", (len(x), *self._latent))
-        for start, stop, part in self._run(self._encode, x, "x", allow_nan=allow_nan):
+        for start, stop, part in self._rows.run(self._rows.encode, x, "x", allow_nan=allow_nan):
             mean[start:stop], logvar[start:stop] = part
         return Posterior(mean, logvar, law)
 
@@ -203,8 +199,10 @@ class VAE:
             z, float32 [n, *latent].
         """
         x = self._check_x(x)
-        run = self._sampler(self._noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan))
-        return self._collect(run, x, "x", _place(out, "out", (len(x), *self._latent)), allow_nan=allow_nan)
+        run = self._rows.sampler(
+            self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+        )
+        return self._rows.collect(run, x, "x", _place(out, "out", (len(x), *self._latent)), allow_nan=allow_nan)
 
     # -- decoding ------------------------------------------------------------------------------------------------
 
@@ -220,7 +218,9 @@ class VAE:
             float32 [n, *input].
         """
         z = check_rows(z, name="z", row_shape=self._latent)
-        return self._collect(self._decode, z, "z", _place(out, "out", (len(z), *self._input)), allow_nan=allow_nan)
+        return self._rows.collect(
+            self._rows.decode, z, "z", _place(out, "out", (len(z), *self._input)), allow_nan=allow_nan
+        )
 
     def reconstruct(
         self,
@@ -237,11 +237,11 @@ class VAE:
         Arguments are those of `sample`, with neither eps nor seed for the mean; returns float32 [n, *input].
         """
         x = self._check_x(x)
-        eps_of: _Noise = self._no_noise
+        eps_of: Noise = self._rows.no_noise
         if eps is not None or seed is not None:
-            eps_of = self._noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
-        run = self._reconstructor(eps_of)
-        return self._collect(run, x, "x", _place(out, "out", (len(x), *self._input)), allow_nan=allow_nan)
+            eps_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+        run = self._rows.reconstructor(eps_of)
+        return self._rows.collect(run, x, "x", _place(out, "out", (len(x), *self._input)), allow_nan=allow_nan)
 
     def generate(self, n: int, *, seed: int, first_row: int = 0, out: FloatArray | None = None) -> FloatArray:
         """x_hat of n draws from the prior: row i decodes `noise("normal", seed, [first_row + i], stream="prior")`.
@@ -257,11 +257,11 @@ class VAE:
         """
         if n < 0:
             raise InputError(f"n: must be at least 0, got {n}")
-        pair, x_hat = self._open(), _place(out, "out", (n, *self._input))
-        for start, stop in self._chunks(n):
+        pair, x_hat = self._rows.pair, _place(out, "out", (n, *self._input))
+        for start, stop in self._rows.chunks(n):
             rows = range(first_row + start, first_row + stop)
-            z = noise(self._manifest.latent.prior, seed, rows, self._latent, stream="prior")
-            x_hat[start:stop] = self._decode(pair, z, start, stop)[0]
+            z = noise(self.manifest.latent.prior, seed, rows, self._latent, stream="prior")
+            x_hat[start:stop] = self._rows.decode(pair, z, start, stop)[0]
         return x_hat
 
     def interpolate(self, a: npt.NDArray[Any], b: npt.NDArray[Any], *, steps: int = 8) -> FloatArray:
@@ -279,9 +279,11 @@ class VAE:
             raise OptionError(f"steps: must be at least 2 (both ends), got {steps}")
         check_rows(a, name="a", row_shape=self._input)
         check_rows(b, name="b", row_shape=self._input, rows=len(a))
-        run, shape = self._sampler(self._no_noise), (len(a), *self._latent)
-        start = self._collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[:, None]  # [n, 1, *latent]
-        end = self._collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
+        run, shape = self._rows.sampler(self._rows.no_noise), (len(a), *self._latent)
+        start = self._rows.collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[
+            :, None
+        ]  # [n, 1, *latent]
+        end = self._rows.collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(self._latent))
         line = start * (1 - weight) + end * weight  # [n, steps, *latent]
         return self.decode(line.reshape(-1, *self._latent)).reshape(len(a), steps, *self._input)
@@ -314,99 +316,35 @@ class VAE:
         name, row_shape = ("z", self._latent) if op == "decode" else ("x", self._input)
         rows = check_rows(rows, name=name, row_shape=row_shape)
         if op == "encode":
-            self._law()
+            self._rows.law()
         noisy = eps is not None or seed is not None
         if noisy and op in ("encode", "decode"):
             raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
-        eps_of: _Noise = self._no_noise
+        eps_of: Noise = self._rows.no_noise
         if op == "sample" or noisy:
-            eps_of = self._noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
+            eps_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
         runs = {
-            "encode": self._encode,
-            "sample": self._sampler(eps_of),
-            "decode": self._decode,
-            "reconstruct": self._reconstructor(eps_of),
+            "encode": self._rows.encode,
+            "sample": self._rows.sampler(eps_of),
+            "decode": self._rows.decode,
+            "reconstruct": self._rows.reconstructor(eps_of),
         }
         if op not in runs:
             raise OptionError(f"op: must be one of {', '.join(runs)}, got {op!r}")
-        return (tuple(part) for _, _, part in self._run(runs[op], rows, name, allow_nan=allow_nan))
+        return (tuple(part) for _, _, part in self._rows.run(runs[op], rows, name, allow_nan=allow_nan))
 
     # -- rooms below ---------------------------------------------------------------------------------------------
 
     @property
     def _latent(self) -> tuple[int, ...]:
-        return self._manifest.latent.shape
+        return self.manifest.latent.shape
 
     @property
     def _input(self) -> tuple[int, ...]:
-        return self._manifest.input.shape
-
-    def _law(self) -> Law:
-        if self._manifest.latent.noise is None:
-            raise OptionError("encode: a deterministic autoencoder has no posterior; call sample(x) for its z")
-        return self._manifest.latent.noise
-
-    def _open(self) -> Pair:
-        if self._pair is None:
-            raise ClosedError("this model is closed; load it again")
-        return self._pair
-
-    def _chunks(self, n: int) -> Iterator[tuple[int, int]]:
-        return ((start, min(start + self._max_batch, n)) for start in range(0, n, self._max_batch))
+        return self.manifest.input.shape
 
     def _check_x(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return check_rows(x, name="x", row_shape=self._input)
-
-    def _run(self, run: _Run, rows: npt.NDArray[Any], name: str, *, allow_nan: bool) -> Iterator[_Part]:
-        """Each chunk of rows through `run`: its start, its stop and its outputs."""
-        pair = self._open()
-        for start, stop in self._chunks(len(rows)):
-            yield start, stop, run(pair, read_rows(rows, start, stop, name=name, allow_nan=allow_nan), start, stop)
-
-    def _collect(self, run: _Run, rows: npt.NDArray[Any], name: str, out: FloatArray, *, allow_nan: bool) -> FloatArray:
-        for start, stop, part in self._run(run, rows, name, allow_nan=allow_nan):
-            out[start:stop] = part[0]
-        return out
-
-    def _no_noise(self, start: int, stop: int) -> FloatArray:
-        """Zeros, which give the posterior's mean."""
-        return np.zeros((stop - start, *self._latent), np.float32)
-
-    def _noise_of(
-        self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool
-    ) -> _Noise:
-        """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
-        law = self._manifest.latent.noise
-        if law is None:
-            if eps is not None or seed is not None:
-                raise OptionError("eps, seed: a deterministic autoencoder takes no noise; leave both out")
-            return self._no_noise
-        if (eps is None) == (seed is None):
-            raise OptionError("eps, seed: give exactly one; for example seed=7")
-        if seed is not None:
-            key = check_seed(seed)
-            return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), self._latent)
-        if first_row:
-            raise OptionError("first_row: numbers the rows for seed; with eps leave it out")
-        given = check_rows(eps, name="eps", row_shape=self._latent, rows=rows)
-        return lambda start, stop: read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
-
-    def _encode(self, pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
-        return pair.encoder.run(["mean", "logvar"], {"x": x, "eps": self._no_noise(start, stop)})
-
-    def _decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[FloatArray]:  # noqa: ARG002  a _Run
-        return pair.decoder.run(["x_hat"], {"z": z})
-
-    def _sampler(self, eps_of: _Noise) -> _Run:
-        def sample(pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
-            noisy = {} if self._manifest.deterministic else {"eps": eps_of(start, stop)}
-            return pair.encoder.run(["z"], {"x": x, **noisy})
-
-        return sample
-
-    def _reconstructor(self, eps_of: _Noise) -> _Run:
-        sample = self._sampler(eps_of)
-        return lambda pair, x, start, stop: self._decode(pair, sample(pair, x, start, stop)[0], start, stop)
 
 
 def _place(out: FloatArray | None, name: str, shape: tuple[int, ...]) -> FloatArray:

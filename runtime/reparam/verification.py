@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from reparam.bundle.golden import Vectors, decode_golden
 from reparam.bundle.manifest import Bound, Precision, Verification, Worst
@@ -46,7 +47,7 @@ def compare(pair: Pair, cases: Iterable[Vectors], *, bound: Bound) -> dict[str, 
     return worst
 
 
-def _error(name: str, found: np.ndarray, wanted: np.ndarray, bound: Bound) -> Worst:
+def _error(name: str, found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], bound: Bound) -> Worst:
     rows = len(wanted)
     if found.shape != wanted.shape:
         raise VerificationError(f"{name}: shape must be {list(wanted.shape)}, got {list(found.shape)} at batch {rows}")

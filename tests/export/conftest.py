@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 import reparam_export
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig

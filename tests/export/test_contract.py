@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+
 import reparam_export
 from reparam.bundle.gate import RANDOM_OPERATORS
 from reparam_train.model import VAE

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-import reparam
 import torch
+
+import reparam
 from reparam_train.model import VAE
 
 Bundle = tuple[VAE, Path]

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import Tensor, nn
+
 import reparam
 import reparam_export
-import torch
 from reparam.errors import CheckpointError, ExportError, OptionError, OutputError, VerificationError
 from reparam_export import pipeline
 from reparam_train.model import VAE
-from torch import Tensor, nn
 
 
 def replace_encode(model: VAE, encode: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from reparam_train.data import Data, load
 from reparam_train.loop import fit
 from reparam_train.options import Options, VAEConfig, config_for

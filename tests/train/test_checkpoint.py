@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from reparam.errors import CheckpointError
 from reparam_train import checkpoint
 from reparam_train.checkpoint import read_run

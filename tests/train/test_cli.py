@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from reparam.errors import MissingExtra, OptionError
 from reparam_train import extras
 from reparam_train.checkpoint import read_run

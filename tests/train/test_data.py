@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from reparam.errors import InputError, InputNotFound, InputTypeError
 from reparam_train.data import Data, load
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-import reparam
 import torch
+
+import reparam
 from reparam.errors import OptionError
 from reparam_train import posteriors
 from reparam_train.data import Data

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 import reparam
 from reparam.errors import OptionError
 from reparam_train import keyed

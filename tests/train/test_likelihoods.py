@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from reparam_train import likelihoods
 
 BERNOULLI = likelihoods.build("bernoulli", std=None)

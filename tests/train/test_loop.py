@@ -5,13 +5,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-import reparam_train.loop
 import torch
-from reparam.errors import CheckpointError, DeviceUnavailable, InputError, OptionError
+
+import reparam_train.loop
+from reparam.errors import CheckpointError, DeviceUnavailable, InputError, OptionError, TrainingDiverged
 from reparam_train import device
 from reparam_train.checkpoint import read_run
 from reparam_train.data import Data, load
-from reparam_train.loop import TrainingDiverged, fit
+from reparam_train.loop import fit
 from reparam_train.options import LIKELIHOODS, NETS, Likelihood, Net, Options, VAEConfig, config_for
 
 replace = msgspec.structs.replace

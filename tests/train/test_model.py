@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from reparam.errors import OptionError
 from reparam_train import objectives
 from reparam_train.model import VAE, VAEConfig

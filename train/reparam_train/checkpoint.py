@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 import torch
+
 from reparam.errors import CheckpointError
 from reparam.files.atomic import write_bytes
-
 from reparam_train import record
 from reparam_train.model import VAE
 from reparam_train.record import RunRecord

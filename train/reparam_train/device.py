@@ -5,8 +5,8 @@ from collections.abc import Generator
 from typing import Any
 
 import torch
-from reparam.errors import DeviceUnavailable
 
+from reparam.errors import DeviceUnavailable
 from reparam_train.options import Device
 
 

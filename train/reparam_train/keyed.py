@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
 from reparam.laws import check_seed, noise, words
 
 FIRST_TRAINING_ROW: Final = 2**63

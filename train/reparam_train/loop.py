@@ -12,20 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from reparam.errors import OptionError, ReparamError
 from tqdm import tqdm
 
+from reparam.errors import OptionError, TrainingDiverged
 from reparam_train import checkpoint, device, keyed, objectives, opening, record
 from reparam_train.data.split import Data
 from reparam_train.evaluate import elbo
 from reparam_train.model import VAE
 from reparam_train.options import Options, VAEConfig
-
-
-class TrainingDiverged(ReparamError, ArithmeticError):
-    """The loss or the validation is not a finite number; the last good checkpoint is kept."""
-
-    exit_code = 6
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The variational autoencoder: an encoder for q(z|x), a decoder for p(x|z), and nothing random inside."""
 
 import torch
-from reparam.laws import check_seed
 from torch import Tensor, nn
 
+from reparam.laws import check_seed
 from reparam_train import likelihoods, posteriors
 from reparam_train.nets import conv, mlp
 from reparam_train.options import VAEConfig

@@ -5,7 +5,6 @@ from typing import Final
 
 from reparam.errors import InputError, OptionError
 from reparam.files.atomic import as_output_error
-
 from reparam_train import record
 from reparam_train.data.split import Data
 from reparam_train.options import Options, VAEConfig

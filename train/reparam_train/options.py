@@ -8,9 +8,9 @@ from collections.abc import Collection
 from typing import Final, Literal, get_args
 
 import msgspec
+
 from reparam.errors import OptionError
 from reparam.laws import check_seed
-
 from reparam_train.data.split import Data
 
 Net = Literal["mlp", "conv"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+
 from reparam.errors import CheckpointError
 from reparam.files.atomic import write_bytes
-
 from reparam_train.data.split import Layout
 from reparam_train.options import Options, VAEConfig
 

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import msgspec
+
 from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Latent, Training
+from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
-
-from reparam_export.source import Source
 
 
 def from_run(path: Path, *, name: str) -> Source:

@@ -7,6 +7,7 @@ bytes depend on the model alone; `stamp` adds metadata_props with format, role a
 from typing import Final
 
 import onnx
+
 from reparam.bundle.manifest import Role
 
 IR_VERSION: Final = 9  # read by onnxruntime 1.18 and later

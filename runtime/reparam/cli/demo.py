@@ -5,17 +5,20 @@ import dataclasses
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from reparam.arrays import FloatArray
 from reparam.cli.common import PATH, print_json, table
 from reparam.errors import MissingExtra, OptionError
 
 if TYPE_CHECKING:
+    from reparam.bundle.manifest import Verification
     from reparam.vae import VAE
 
 _SEED = 7
@@ -123,16 +126,14 @@ def _command(name: str, *arguments: str) -> None:
     command.main(list(arguments), prog_name=f"reparam {name}", standalone_mode=False)
 
 
-def _worst(results: "tuple[object, ...]") -> float:
-    from reparam.bundle.manifest import Verification
-
-    return max(worst.absolute for done in results if isinstance(done, Verification) for worst in done.worst.values())
+def _worst(results: "Iterable[Verification]") -> float:
+    return max(worst.absolute for done in results for worst in done.worst.values())
 
 
 def _rate(vae: "VAE", x: FloatArray, op: str, *, repeats: int = 7) -> float:
     """Median rows per second of an operation over 4,096 rows, after one call that is not counted."""
     rows = np.resize(x, (4096, *x.shape[1:]))
-    call = {"encode": vae.encode, "reconstruct": vae.reconstruct}[op]
+    call: Callable[[FloatArray], object] = {"encode": vae.encode, "reconstruct": vae.reconstruct}[op]
     call(rows)
     seconds: list[float] = []
     for _ in range(repeats):
@@ -142,7 +143,7 @@ def _rate(vae: "VAE", x: FloatArray, op: str, *, repeats: int = 7) -> float:
     return len(rows) / statistics.median(seconds)
 
 
-def _draw(vae: "VAE", x: FloatArray, labels: np.ndarray, out: Path) -> list[Path]:
+def _draw(vae: "VAE", x: FloatArray, labels: npt.NDArray[Any], out: Path) -> list[Path]:
     """The four pictures."""
     from reparam.files.atomic import write_bytes
     from reparam.pictures import mosaic_png, scatter_png
@@ -178,7 +179,7 @@ def _draw(vae: "VAE", x: FloatArray, labels: np.ndarray, out: Path) -> list[Path
     return [out / name for name in pngs]
 
 
-def _principal(mean: FloatArray) -> tuple[np.ndarray, np.ndarray]:
+def _principal(mean: FloatArray) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Rows on their first two principal components [n, 2], and the components' shares of the variance."""
     centred = mean.reshape(len(mean), -1).astype(np.float64)
     centred -= centred.mean(axis=0)

@@ -5,10 +5,10 @@ from typing import Literal
 
 import click
 import numpy as np
+
 from reparam.errors import OptionError
 from reparam.files import npy
 from reparam.files.atomic import atomic_file
-
 from reparam_train.data.sources import load
 from reparam_train.data.split import Split
 

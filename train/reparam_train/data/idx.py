@@ -13,6 +13,7 @@ from typing import IO, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from reparam.errors import InputError, InputNotFound
 
 _UNSIGNED_BYTE: Final = 8

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from reparam.errors import InputError, InputNotFound, InputTypeError
 from reparam.files import npy
-
 from reparam_train.data import idx
 from reparam_train.data.split import Data, Layout, Split
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from reparam.errors import InputError
 
 Layout = Literal["features", "channels_first"]

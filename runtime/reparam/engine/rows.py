@@ -1,0 +1,115 @@
+"""Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.arrays import FloatArray, check_rows, read_rows
+from reparam.bundle.manifest import Manifest
+from reparam.engine.pair import Pair
+from reparam.errors import ClosedError, OptionError
+from reparam.laws import Law, check_seed, noise
+
+Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop - start, *latent]
+Step = Callable[[Pair, FloatArray, int, int], list[FloatArray]]  # sessions, rows start to stop, start, stop
+Part = tuple[int, int, list[FloatArray]]  # start, stop, outputs
+
+
+class Rows:
+    """Both sessions, fed with at most `max_batch` rows at a time."""
+
+    def __init__(self, pair: Pair, *, max_batch: int) -> None:
+        self._pair: Pair | None = pair
+        self.manifest: Manifest = pair.manifest
+        self.max_batch = max_batch
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sessions were let go."""
+        return self._pair is None
+
+    @property
+    def pair(self) -> Pair:
+        """The sessions; `ClosedError` once they were let go."""
+        if self._pair is None:
+            raise ClosedError("this model is closed; load it again")
+        return self._pair
+
+    def close(self) -> None:
+        """Lets go of the sessions."""
+        self._pair = None
+
+    def law(self) -> Law:
+        """The law of the noise; `OptionError` for a deterministic autoencoder, which has no posterior."""
+        if self.manifest.latent.noise is None:
+            raise OptionError("encode: a deterministic autoencoder has no posterior; call sample(x) for its z")
+        return self.manifest.latent.noise
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def chunks(self, n: int) -> Iterator[tuple[int, int]]:
+        """Start and stop of each chunk of n rows."""
+        return ((start, min(start + self.max_batch, n)) for start in range(0, n, self.max_batch))
+
+    def run(self, step: Step, rows: npt.NDArray[Any], name: str, *, allow_nan: bool) -> Iterator[Part]:
+        """Each chunk of rows through a step: its start, its stop and its outputs."""
+        pair = self.pair
+        for start, stop in self.chunks(len(rows)):
+            yield start, stop, step(pair, read_rows(rows, start, stop, name=name, allow_nan=allow_nan), start, stop)
+
+    def collect(self, step: Step, rows: npt.NDArray[Any], name: str, out: FloatArray, *, allow_nan: bool) -> FloatArray:
+        """All rows through a step that has one output, into `out`."""
+        for start, stop, part in self.run(step, rows, name, allow_nan=allow_nan):
+            out[start:stop] = part[0]
+        return out
+
+    # -- noise ---------------------------------------------------------------------------------------------------
+
+    def no_noise(self, start: int, stop: int) -> FloatArray:
+        """Zeros, which give the posterior's mean."""
+        return np.zeros((stop - start, *self.manifest.latent.shape), np.float32)
+
+    def noise_of(
+        self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool
+    ) -> Noise:
+        """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
+        law, shape = self.manifest.latent.noise, self.manifest.latent.shape
+        if law is None:
+            if eps is not None or seed is not None:
+                raise OptionError("eps, seed: a deterministic autoencoder takes no noise; leave both out")
+            return self.no_noise
+        if (eps is None) == (seed is None):
+            raise OptionError("eps, seed: give exactly one; for example seed=7")
+        if seed is not None:
+            key = check_seed(seed)
+            return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), shape)
+        if first_row:
+            raise OptionError("first_row: numbers the rows for seed; with eps leave it out")
+        given = check_rows(eps, name="eps", row_shape=shape, rows=rows)
+        return lambda start, stop: read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
+
+    # -- steps ---------------------------------------------------------------------------------------------------
+
+    def encode(self, pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+        """Mean and logvar of a chunk."""
+        return pair.encoder.run(["mean", "logvar"], {"x": x, "eps": self.no_noise(start, stop)})
+
+    def decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[FloatArray]:  # noqa: ARG002  a Step
+        """x_hat of a chunk."""
+        return pair.decoder.run(["x_hat"], {"z": z})
+
+    def sampler(self, eps_of: Noise) -> Step:
+        """The step that gives z with this noise."""
+
+        def sample(pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+            noisy = {} if self.manifest.deterministic else {"eps": eps_of(start, stop)}
+            return pair.encoder.run(["z"], {"x": x, **noisy})
+
+        return sample
+
+    def reconstructor(self, eps_of: Noise) -> Step:
+        """The step that gives x_hat of z with this noise."""
+        sample = self.sampler(eps_of)
+        return lambda pair, x, start, stop: self.decode(pair, sample(pair, x, start, stop)[0], start, stop)
