@@ -46,7 +46,7 @@ def _option(
     return click.option(name, type=kind, default=None, **more, help=f"{meaning}  [default: {shown}]")
 
 
-@click.command()
+@click.command(short_help="Data to a trained variational autoencoder.")
 @click.argument("data", metavar="DATA")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="Folder of the run.")
 @_option("--net", click.Choice(NETS), "Layers.", default="conv for images, mlp for features")
@@ -84,7 +84,7 @@ def _option(
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
 def train(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) -> None:
-    r"""Train a variational autoencoder on DATA and leave it in the folder RUN.
+    """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
     DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
 
@@ -98,8 +98,8 @@ def train(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) ->
     A hundred more epochs of a run, or the rest of one that was stopped:
         reparam train digits --out digits-run --resume --epochs 200
 
-    The test ELBO is in nats per row: higher is better. The run is a function of its options; two runs on one machine
-    give the same digits.
+    The test ELBO is in nats per row: higher is better. The run is a function of its options: on one machine, two runs
+    with the same options end in the same number to the last digit.
     """
     from reparam_train.extras import need
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reparam.vae import VAE
 
 _SEED = 7
+_MODEL = ("--likelihood", "gaussian", "--latent", "8", "--activation", "silu")  # as models/digits
 _SHOWN = 12  # digits in a line of a picture
 
 
@@ -75,7 +76,7 @@ def demo(out: Path, *, device: str, epochs: int | None, as_json: bool) -> None:
     places = Places(out)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the demo's own report
         more = [] if epochs is None else ["--epochs", str(epochs)]
-        _command("train", "digits", "--out", str(places.run), *more)
+        _command("train", "digits", "--out", str(places.run), *_MODEL, *more)
         _command("export", str(places.run), str(places.bundle))
         _command("data", "digits", "--split", "test", "--out", str(places.rows), "--labels", str(places.labels))
     x = np.asarray(npy.read(places.rows))
@@ -133,7 +134,8 @@ def _worst(results: "Iterable[Verification]") -> float:
 def _rate(vae: "VAE", x: FloatArray, op: str, *, repeats: int = 7) -> float:
     """Median rows per second of an operation over 4,096 rows, after one call that is not counted."""
     rows = np.resize(x, (4096, *x.shape[1:]))
-    call: Callable[[FloatArray], object] = {"encode": vae.encode, "reconstruct": vae.reconstruct}[op]
+    calls: dict[str, Callable[[FloatArray], object]] = {"encode": vae.encode, "reconstruct": vae.reconstruct}
+    call = calls[op]
     call(rows)
     seconds: list[float] = []
     for _ in range(repeats):

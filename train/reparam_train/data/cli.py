@@ -13,7 +13,7 @@ from reparam_train.data.sources import load
 from reparam_train.data.split import Split
 
 
-@click.command()
+@click.command(short_help="The rows of a data set as .npy.")
 @click.argument("source", metavar="DATA")
 @click.option(
     "--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which rows to write."
@@ -27,7 +27,7 @@ from reparam_train.data.split import Split
 )
 @click.option("--labels", type=click.Path(path_type=Path), metavar="Y.npy", help="File for the labels, uint8 [n].")
 def data(source: str, split: Literal["train", "test"], out: Path, labels: Path | None) -> None:
-    r"""Write the rows of DATA that training or testing sees, in the units that a model sees.
+    """Write the rows of DATA that training or testing sees, in the units that a model sees.
 
     DATA is what `reparam train` takes: "digits", a folder of idx files, or a .npy file.
 
