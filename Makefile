@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 LEAN := .venv-runtime/bin
+OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime lint format bench model clean
+.PHONY: help demo test test-all test-runtime test-oldest lint format bench model clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,11 +29,16 @@ demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 test: $(READY) test-runtime ## All tests but the slow ones, in the full environment and in the runtime's own
 	$(BIN)/python -m pytest -m 'not slow and not gpu'
 
-test-all: $(READY) test-runtime ## All tests, the slow ones too
+test-all: $(READY) test-runtime test-oldest ## All tests, the slow ones too
 	$(BIN)/python -m pytest -m 'not gpu'
 
 test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
 	$(LEAN)/python -m pytest -m 'not slow and not gpu' tests/runtime
+
+test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml promises
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
+	.venv-oldest/bin/python -m pytest -m 'not slow and not gpu' tests/runtime
 
 lint: $(READY) ## ruff, mypy strict, pyright strict
 	$(BIN)/ruff check .
@@ -53,4 +59,4 @@ model: $(READY) ## Train and export models/digits again
 	$(BIN)/reparam export build/digits-run models/digits
 
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import io
 import re
 import sys
 import warnings
@@ -14,16 +15,8 @@ from reparam.errors import DeviceUnavailable, OptionError
 CUDA: Final = "CUDAExecutionProvider"
 CPU: Final = "CPUExecutionProvider"
 
-# What onnxruntime-gpu (CUDA 13) links to, and where it is first missed; in the order in which a user would mend them.
-CUDA_LIBRARIES: Final = (
-    "libcuda.so.1",
-    "libcudart.so.13",
-    "libcublasLt.so.13",
-    "libcublas.so.13",
-    "libcurand.so.10",
-    "libcufft.so.12",
-    "libcudnn.so.9",
-)
+# What the CUDA provider of onnxruntime-gpu 1.31 links to (its NEEDED entries), the driver's first.
+CUDA_LIBRARIES: Final = ("libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +54,8 @@ def missing_for_cuda() -> list[str]:
         return [f"the CUDA provider (installed is {wheel})"]
     if sys.platform != "linux":
         return []
-    with contextlib.suppress(Exception):  # finds the nvidia wheels' folders; whether it worked is asked below
+    # finds the nvidia wheels' folders, prints where it fails; whether it worked is asked below
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls(directory="")
     return [library for library in CUDA_LIBRARIES if not _loadable(library)]
 
