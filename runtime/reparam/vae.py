@@ -1,5 +1,6 @@
 """The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
 
+import functools
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -106,6 +107,15 @@ class VAE:
             raise OptionError(f"max_batch: must be at least 1, got {max_batch}")
         chosen: Precision = "fp32" if precision == "auto" else precision
         bundle = read_bundle(path, precisions=(chosen,), follow_links=follow_links, expect_sha256=expect_sha256)
+        self._recipe: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "threads": threads,
+            "max_batch": max_batch,
+            "follow_links": follow_links,
+            "expect_sha256": expect_sha256,
+        }
+        self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
         pair = start_pair(bundle, device=device, precision=chosen, threads=threads)
         self._rows = Rows(pair, max_batch=max_batch)
 
@@ -145,6 +155,10 @@ class VAE:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as a recipe: the other process loads the same bundle with the same options."""
+        return functools.partial(load, **self._recipe), (self._path,)
 
     def __repr__(self) -> str:
         state = "closed" if self._rows.closed else str(self._rows.pair.device)

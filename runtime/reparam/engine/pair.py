@@ -1,13 +1,14 @@
 """Encoder and decoder of one bundle, running: what the face, the verification and the benchmark stand on."""
 
 import dataclasses
+import warnings
 
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import Device, resolve
 from reparam.engine.session import Contract, GraphSession
 from reparam.engine.threads import available_threads
-from reparam.errors import OptionError
+from reparam.errors import DeviceUnavailable, OptionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +51,24 @@ def start_pair(
         raise OptionError(f"threads: must be at least 1, got {threads}; leave it out for all that are allowed")
     count = available_threads() if threads is None else threads
     chosen = resolve(device)
+    try:
+        return _start(bundle, chosen, precision, count)
+    except DeviceUnavailable as error:
+        if device != "auto" or chosen.kind == "cpu":
+            raise
+        warnings.warn(f"reparam runs on the CPU: {error}", RuntimeWarning, stacklevel=3)
+        return _start(bundle, Device("cpu"), precision, count)
+
+
+def _start(bundle: Bundle, device: Device, precision: Precision, threads: int) -> Pair:
     sessions = [
         GraphSession(
             bundle.graph(contract.role, precision),
             contract,
-            device=chosen,
-            threads=count,
+            device=device,
+            threads=threads,
             where=f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}",
         )
         for contract in (encoder_contract(bundle.manifest), decoder_contract(bundle.manifest))
     ]
-    return Pair(bundle.manifest, sessions[0], sessions[1], chosen, precision, count)
+    return Pair(bundle.manifest, sessions[0], sessions[1], device, precision, threads)

@@ -24,7 +24,7 @@ def read(path: Path) -> npt.NDArray[Any]:
         InputError: not a .npy file, cut short, or one of Python objects.
     """
     try:
-        array: object = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: object = np.load(path, mmap_mode=None if _is_empty(path) else "r", allow_pickle=False)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such file; give a .npy file") from None
     except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
@@ -33,6 +33,14 @@ def read(path: Path) -> npt.NDArray[Any]:
     if not isinstance(array, np.ndarray):  # np.load also opens .npz archives
         raise InputError(f"{path}: holds several arrays; save the one you mean with numpy.save")
     return cast("npt.NDArray[Any]", array)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a .npy file holds no values, which cannot be mapped."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return 0 in reader(file)[0]
 
 
 def write(path: Path, array: npt.NDArray[Any]) -> None:
