@@ -32,7 +32,8 @@ FLOORS = [
     {"laws"},
     {"posterior", "arrays", "files"},
     {"bundle"},
-    {"engine"},
+    {"engine", "likelihood"},
+    {"scores"},
     {"vae", "verification", "pictures"},
     {"cli"},
 ]

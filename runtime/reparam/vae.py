@@ -6,36 +6,19 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_out, check_rows
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import read_bundle
+from reparam.engine.info import Info, info_of
 from reparam.engine.pair import start_pair
 from reparam.engine.rows import Noise, Rows
-from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import InputError, OptionError
-from reparam.laws import noise
+from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
-
-
-class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs, and where. `input` and `latent` are shapes of one row."""
-
-    name: str
-    id: str
-    input: tuple[int, ...]
-    latent: tuple[int, ...]
-    likelihood: str
-    noise: str | None
-    device: str
-    provider: str
-    precision: str
-    threads: int
-    max_batch: int
-    onnxruntime: str
+from reparam.scores import elbo_terms, log_likelihood
 
 
 def load(
@@ -128,21 +111,7 @@ class VAE:
 
     def info(self) -> Info:
         """What really runs: device, provider, precision, threads, versions, shapes."""
-        pair, manifest = self._rows.pair, self.manifest
-        return Info(
-            name=manifest.name,
-            id=manifest.id,
-            input=manifest.input.shape,
-            latent=manifest.latent.shape,
-            likelihood=type(manifest.likelihood).__name__.lower(),
-            noise=manifest.latent.noise,
-            device=str(pair.device),
-            provider=pair.encoder.provider,
-            precision=pair.precision,
-            threads=pair.threads,
-            max_batch=self._rows.max_batch,
-            onnxruntime=import_onnxruntime().__version__,
-        )
+        return info_of(self._rows.pair, max_batch=self._rows.max_batch)
 
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""
@@ -301,6 +270,48 @@ class VAE:
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(self._latent))
         line = start * (1 - weight) + end * weight  # [n, steps, *latent]
         return self.decode(line.reshape(-1, *self._latent)).reshape(len(a), steps, *self._input)
+
+    # -- probability ---------------------------------------------------------------------------------------------
+
+    def elbo(
+        self, x: npt.NDArray[Any], *, seed: int, first_row: int = 0, allow_nan: bool = False
+    ) -> npt.NDArray[np.float64]:
+        """Evidence lower bound of each row, in nats: closed-form KL, and log p(x given z) at one z.
+
+        Args:
+            x: [n, *input].
+            seed: 0 <= seed < 2^64; row i is scored at the z that `sample(x, seed=seed)` gives it.
+            first_row: number of the first row.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            float64 [n]. Higher is more probable; rows unlike the training data score low.
+        """
+        return elbo_terms(self._rows, self._check_x(x), seed=seed, first_row=first_row, allow_nan=allow_nan).elbo
+
+    def log_likelihood(
+        self, x: npt.NDArray[Any], *, samples: int = 500, seed: int, first_row: int = 0, allow_nan: bool = False
+    ) -> npt.NDArray[np.float64]:
+        """Importance-sampled log p(x) of each row, in nats; tighter than the ELBO, and costs `samples` decodes a row.
+
+        Args:
+            x: [n, *input].
+            samples: draws of z a row, 1 to 2^30.
+            seed: 0 <= seed < 2^64; draw k of row i is `noise(law, seed, [first_row + i], latent, draw=k)`.
+            first_row: number of the first row.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            float64 [n], below log p(x) on average and nearer to it with more samples; where the noise is uniform it
+            stays a bound, since q is zero where the prior is not.
+
+        Source:
+            Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016).
+        """
+        if not 1 <= samples <= 2**30:
+            raise OptionError(f"samples: must be from 1 to 2^30, got {samples}")
+        x, seed = self._check_x(x), check_seed(seed)
+        return log_likelihood(self._rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
 
     # -- many rows -----------------------------------------------------------------------------------------------
 

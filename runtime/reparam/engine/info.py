@@ -1,0 +1,42 @@
+"""What runs, and where: told from the sessions, not from what was asked for."""
+
+import msgspec
+
+from reparam.engine.pair import Pair
+from reparam.engine.wheel import import_onnxruntime
+
+
+class Info(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs, and where. `input` and `latent` are shapes of one row."""
+
+    name: str
+    id: str
+    input: tuple[int, ...]
+    latent: tuple[int, ...]
+    likelihood: str
+    noise: str | None
+    device: str
+    provider: str
+    precision: str
+    threads: int
+    max_batch: int
+    onnxruntime: str
+
+
+def info_of(pair: Pair, *, max_batch: int) -> Info:
+    """The facts of a running pair."""
+    manifest = pair.manifest
+    return Info(
+        name=manifest.name,
+        id=manifest.id,
+        input=manifest.input.shape,
+        latent=manifest.latent.shape,
+        likelihood=type(manifest.likelihood).__name__.lower(),
+        noise=manifest.latent.noise,
+        device=str(pair.device),
+        provider=pair.encoder.provider,
+        precision=pair.precision,
+        threads=pair.threads,
+        max_batch=max_batch,
+        onnxruntime=import_onnxruntime().__version__,
+    )

@@ -1,0 +1,114 @@
+"""How probable a model finds rows: the ELBO in rate and distortion, and the importance-sampled log-likelihood.
+
+All of it in float64 numpy from the graphs' float32 outputs, in nats per row. Draw k of row i is
+`noise(law, seed, [i], latent, draw=k)`: the ELBO uses draw 0, and a sum over draws does not depend on the batch.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.arrays import FloatArray, read_rows
+from reparam.engine.pair import Pair
+from reparam.engine.rows import Rows
+from reparam.laws import Law, noise
+from reparam.likelihood import Nats, log_prob
+from reparam.posterior import Posterior
+
+_LOG_DENSITY: Final[dict[Law, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]]] = {
+    "normal": lambda eps: -0.5 * (eps**2 + math.log(2.0 * math.pi)),
+    "uniform": lambda eps: np.full_like(eps, -math.log(2.0 * math.sqrt(3.0))),
+    "laplace": lambda eps: -math.sqrt(2.0) * np.abs(eps) - 0.5 * math.log(2.0),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Terms:
+    """The two terms of the negative ELBO of each row, in nats, float64 [n].
+
+    Attributes:
+        rate: KL(q(z given x) || prior).
+        distortion: -log p(x given z) at one draw of z.
+    """
+
+    rate: Nats
+    distortion: Nats
+
+    @property
+    def elbo(self) -> Nats:
+        """-(rate + distortion), a lower bound of log p(x) on average over draws."""
+        return -(self.rate + self.distortion)
+
+
+def _sum(each: npt.NDArray[np.float64]) -> Nats:
+    return np.asarray(each.reshape(len(each), -1).sum(axis=1), np.float64)
+
+
+def _decoded(pair: Pair, z: FloatArray) -> dict[str, FloatArray]:
+    names = list(pair.manifest.decoder_outputs)
+    return dict(zip(names, pair.decoder.run(names, {"z": z}), strict=True))
+
+
+def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, allow_nan: bool) -> Terms:
+    """Rate and distortion of each row at draw 0.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), equation 3, with the KL in closed form.
+    """
+    law = rows.law()
+    eps_of = rows.noise_of(None, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+
+    def step(pair: Pair, part: FloatArray, start: int, stop: int) -> list[FloatArray]:
+        return pair.encoder.run(["mean", "logvar", "z"], {"x": part, "eps": eps_of(start, stop)})
+
+    rate, distortion = np.empty(len(x)), np.empty(len(x))
+    for start, stop, (mean, logvar, z) in rows.run(step, x, "x", allow_nan=allow_nan):
+        rate[start:stop] = Posterior(mean, logvar, law).kl()
+        part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
+        distortion[start:stop] = -log_prob(rows.manifest.likelihood, part, _decoded(rows.pair, z))
+    return Terms(rate, distortion)
+
+
+def log_likelihood(
+    rows: Rows,
+    x: npt.NDArray[Any],
+    *,
+    samples: int,
+    seed: int,
+    first_row: int,
+    allow_nan: bool,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Nats:
+    """Log of 1/K sum over k of p(x given z_k) p(z_k) / q(z_k given x), of each row.
+
+    Args:
+        rows: the sessions.
+        x: checked rows [n, *input].
+        samples: K, at least 1; K = 1 is an ELBO without the closed-form KL.
+        seed: of the noise.
+        first_row: number of the first row.
+        allow_nan: let NaN and infinite values through.
+        advance: told how many rows are done, for progress.
+
+    Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8.
+    """
+    law, likelihood = rows.law(), rows.manifest.likelihood
+    found = np.empty(len(x))
+    for start, stop, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
+        part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
+        ids = range(first_row + start, first_row + stop)
+        std = np.exp(logvar / 2).astype(np.float32, copy=False)  # float32 [rows, *latent]
+        total = np.full(stop - start, -np.inf)
+        for draw in range(samples):
+            eps = noise(law, seed, ids, rows.manifest.latent.shape, draw=draw)
+            z: FloatArray = mean + std * eps
+            wide = eps.astype(np.float64)
+            log_q = _sum(_LOG_DENSITY[law](wide) - 0.5 * logvar)
+            log_prior = _sum(_LOG_DENSITY["normal"](z.astype(np.float64)))
+            total = np.logaddexp(total, log_prob(likelihood, part, _decoded(rows.pair, z)) + log_prior - log_q)
+        found[start:stop] = total - math.log(samples)
+        advance(stop - start)
+    return found
