@@ -34,6 +34,7 @@ FLOORS = [
     {"bundle"},
     {"engine", "likelihood"},
     {"scores"},
+    {"evaluation"},
     {"vae", "verification", "pictures"},
     {"cli"},
 ]

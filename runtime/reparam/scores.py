@@ -15,6 +15,7 @@ import numpy.typing as npt
 from reparam.arrays import FloatArray, read_rows
 from reparam.engine.pair import Pair
 from reparam.engine.rows import Rows
+from reparam.errors import OptionError
 from reparam.laws import Law, noise
 from reparam.likelihood import Nats, log_prob
 from reparam.posterior import Posterior
@@ -33,10 +34,12 @@ class Terms:
     Attributes:
         rate: KL(q(z given x) || prior).
         distortion: -log p(x given z) at one draw of z.
+        mean: the posterior's, float32 [n, *latent].
     """
 
     rate: Nats
     distortion: Nats
+    mean: FloatArray
 
     @property
     def elbo(self) -> Nats:
@@ -65,11 +68,19 @@ def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, al
         return pair.encoder.run(["mean", "logvar", "z"], {"x": part, "eps": eps_of(start, stop)})
 
     rate, distortion = np.empty(len(x)), np.empty(len(x))
+    means = np.empty((len(x), *rows.manifest.latent.shape), np.float32)
     for start, stop, (mean, logvar, z) in rows.run(step, x, "x", allow_nan=allow_nan):
+        means[start:stop] = mean
         rate[start:stop] = Posterior(mean, logvar, law).kl()
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
         distortion[start:stop] = -log_prob(rows.manifest.likelihood, part, _decoded(rows.pair, z))
-    return Terms(rate, distortion)
+    return Terms(rate, distortion, means)
+
+
+def check_samples(samples: int) -> None:
+    """`OptionError` unless 1 <= samples <= 2^30."""
+    if not 1 <= samples <= 2**30:
+        raise OptionError(f"samples: must be from 1 to 2^30, got {samples}")
 
 
 def log_likelihood(
@@ -104,7 +115,7 @@ def log_likelihood(
         total = np.full(stop - start, -np.inf)
         for draw in range(samples):
             eps = noise(law, seed, ids, rows.manifest.latent.shape, draw=draw)
-            z: FloatArray = mean + std * eps
+            z = np.add(mean, std * eps, dtype=np.float32)
             wide = eps.astype(np.float64)
             log_q = _sum(_LOG_DENSITY[law](wide) - 0.5 * logvar)
             log_prior = _sum(_LOG_DENSITY["normal"](z.astype(np.float64)))

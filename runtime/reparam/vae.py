@@ -1,8 +1,8 @@
 """The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
 
-import functools
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -13,12 +13,14 @@ from reparam.arrays import FloatArray, check_out, check_rows
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import read_bundle
 from reparam.engine.info import Info, info_of
+from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
 from reparam.engine.rows import Noise, Rows
 from reparam.errors import InputError, OptionError
+from reparam.evaluation import Evaluation, summarise
 from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
-from reparam.scores import elbo_terms, log_likelihood
+from reparam.scores import check_samples, elbo_terms, log_likelihood
 
 
 def load(
@@ -55,8 +57,7 @@ def load(
         >>> vae.generate(16, seed=7).shape
         (16, 1, 8, 8)
     """
-    return VAE(
-        path,
+    options = LoadOptions(
         device=device,
         precision=precision,
         threads=threads,
@@ -64,6 +65,7 @@ def load(
         follow_links=follow_links,
         expect_sha256=expect_sha256,
     )
+    return VAE(path, options)
 
 
 class VAE:
@@ -75,32 +77,20 @@ class VAE:
     onnxruntime fails, and `ClosedError` after `close`.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        device: str,
-        precision: Literal["auto", "fp32", "fp16", "int8"],
-        threads: int | None,
-        max_batch: int,
-        follow_links: bool,
-        expect_sha256: str | None,
-    ) -> None:
-        if max_batch < 1:
-            raise OptionError(f"max_batch: must be at least 1, got {max_batch}")
-        chosen: Precision = "fp32" if precision == "auto" else precision
-        bundle = read_bundle(path, precisions=(chosen,), follow_links=follow_links, expect_sha256=expect_sha256)
-        self._recipe: dict[str, Any] = {
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-            "max_batch": max_batch,
-            "follow_links": follow_links,
-            "expect_sha256": expect_sha256,
-        }
+    def __init__(self, path: str | os.PathLike[str], options: LoadOptions) -> None:
+        if options.max_batch < 1:
+            raise OptionError(f"max_batch: must be at least 1, got {options.max_batch}")
+        precision: Precision = "fp32" if options.precision == "auto" else options.precision
+        bundle = read_bundle(
+            path,
+            precisions=(precision,),
+            follow_links=options.follow_links,
+            expect_sha256=options.expect_sha256,
+        )
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
-        pair = start_pair(bundle, device=device, precision=chosen, threads=threads)
-        self._rows = Rows(pair, max_batch=max_batch)
+        self._options = options
+        pair = start_pair(bundle, device=options.device, precision=precision, threads=options.threads)
+        self._rows = Rows(pair, max_batch=options.max_batch)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -127,7 +117,7 @@ class VAE:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied as a recipe: the other process loads the same bundle with the same options."""
-        return functools.partial(load, **self._recipe), (self._path,)
+        return VAE, (self._path, self._options)
 
     def __repr__(self) -> str:
         state = "closed" if self._rows.closed else str(self._rows.pair.device)
@@ -308,10 +298,36 @@ class VAE:
         Source:
             Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016).
         """
-        if not 1 <= samples <= 2**30:
-            raise OptionError(f"samples: must be from 1 to 2^30, got {samples}")
+        check_samples(samples)
         x, seed = self._check_x(x), check_seed(seed)
         return log_likelihood(self._rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
+
+    def evaluate(
+        self, x: npt.NDArray[Any], *, seed: int = 0, samples: int = 0, progress: Callable[[int], None] = lambda _: None
+    ) -> Evaluation:
+        """Means over rows of what the field reports of a VAE: ELBO in rate and distortion, nll, bits per dimension.
+
+        Args:
+            x: at least one row, [n, *input].
+            seed: 0 <= seed < 2^64.
+            samples: draws a row for the importance-sampled nll; 0 leaves it out.
+            progress: told how many rows of the importance sampling are done, a chunk at a time.
+
+        Returns:
+            Evaluation, in nats per row; its attributes say each number's meaning.
+        """
+        x, seed = self._check_x(x), check_seed(seed)
+        if len(x) == 0:
+            raise InputError("x: must have at least one row to be evaluated, got none")
+        terms = elbo_terms(self._rows, x, seed=seed, first_row=0, allow_nan=False)
+        found = None
+        if samples:
+            check_samples(samples)
+            found = log_likelihood(
+                self._rows, x, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress
+            )
+        dimensions = math.prod(self._input)
+        return summarise(terms, found, seed=seed, samples=samples, dimensions=dimensions, law=self._rows.law())
 
     # -- many rows -----------------------------------------------------------------------------------------------
 
