@@ -29,6 +29,7 @@ READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/pipeline.py"}
 # Rooms of the runtime, ground floor first: a room imports only from rooms above it in this list.
 FLOORS = [
     {"errors", "philox"},
+    {"integers"},
     {"laws"},
     {"posterior", "arrays", "files"},
     {"bundle"},

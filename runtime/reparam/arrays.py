@@ -3,6 +3,7 @@
 The rule: float32 is expected; float64, float16 and other byte orders are converted; anything else is refused by name.
 """
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +18,9 @@ def _list(shape: tuple[int | str, ...]) -> str:
     return "[" + ", ".join(str(size) for size in shape) + "]"
 
 
-def check_rows(array: object, *, name: str, row_shape: tuple[int, ...], rows: int | None = None) -> npt.NDArray[Any]:
+def check_rows(
+    array: object, *, name: str, row_shape: tuple[int, ...], rows: int | None = None, rows_of: str = "x"
+) -> npt.NDArray[Any]:
     """The array itself once its type, dtype and shape fit; its values are not read.
 
     Args:
@@ -25,6 +28,7 @@ def check_rows(array: object, *, name: str, row_shape: tuple[int, ...], rows: in
         name: the argument's name, for messages.
         row_shape: shape of one row.
         rows: how many rows it must have, or None for any number.
+        rows_of: the argument that has so many, for messages.
 
     Raises:
         InputTypeError: not a numpy array, masked, or a dtype other than float16, float32, float64.
@@ -54,7 +58,7 @@ def check_rows(array: object, *, name: str, row_shape: tuple[int, ...], rows: in
         raise InputError(f"{name}: shape must be {wanted}, got {_list(rows_in.shape)}")
     if rows is not None and len(rows_in) != rows:
         raise InputError(
-            f"{name}: must have one row for each row of x, {rows}, got {len(rows_in)}; rows are never shared"
+            f"{name}: must have one row for each row of {rows_of}, {rows}, got {len(rows_in)}; rows are never shared"
         )
     return rows_in
 
@@ -77,12 +81,23 @@ def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allo
     return rows
 
 
-def check_out(out: object, *, name: str, shape: tuple[int, ...]) -> FloatArray:
+def check_pair(out: object) -> tuple[FloatArray, FloatArray]:
+    """The two arrays of `out`; `InputTypeError` unless it is a pair of different ones."""
+    arrays = cast("tuple[FloatArray, ...]", out) if isinstance(out, tuple | list) else ()
+    if len(arrays) != 2:
+        raise InputTypeError("out: must be a pair of arrays, the first for mean and the second for logvar")
+    one, other = arrays
+    if np.may_share_memory(one, other):
+        raise InputError("out: mean and logvar must be two arrays that share no memory")
+    return one, other
+
+
+def check_out(out: object, *, name: str, shape: tuple[int, ...], inputs: Iterable[object] = ()) -> FloatArray:
     """`out` itself, once it can take the result in place.
 
     Raises:
         InputTypeError: not a numpy array of native float32.
-        InputError: another shape, not C-contiguous, or read-only.
+        InputError: another shape, not C-contiguous, read-only, or memory shared with one of the inputs.
     """
     if not isinstance(out, np.ndarray):
         raise InputTypeError(f"{name}: must be a float32 numpy array {_list(shape)}, got {type(out).__qualname__}")
@@ -93,4 +108,7 @@ def check_out(out: object, *, name: str, shape: tuple[int, ...]) -> FloatArray:
         raise InputError(f"{name}: shape must be {_list(shape)}, got {_list(out.shape)}")
     if not out.flags.c_contiguous or not out.flags.writeable:
         raise InputError(f"{name}: must be C-contiguous and writeable")
+    read = [cast("npt.NDArray[Any]", array) for array in inputs if isinstance(array, np.ndarray)]
+    if any(np.may_share_memory(out, array) for array in read):
+        raise InputError(f"{name}: must share no memory with what the call reads; pass an array of its own")
     return out

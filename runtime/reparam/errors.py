@@ -8,10 +8,19 @@ the command line returns for it.
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    """The text in one line that cannot steer a terminal: what a file holds may be shown, never obeyed."""
+    spaced = text.replace("\r", " ").replace("\n", " ").replace("\t", " ")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in spaced)
+
+
 class ReparamError(Exception):
-    """Base of all errors of this project."""
+    """Base of all errors of this project. The message is made printable, in one line."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class OptionError(ReparamError, ValueError):

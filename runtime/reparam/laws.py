@@ -8,7 +8,7 @@ Counter layout of Philox4x32-10: (row low word, row high word, block of four wor
 stream word = 4 * draw + stream number.
 """
 
-import operator
+import math
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from reparam import philox
 from reparam.errors import InputError, InputTypeError, OptionError
+from reparam.integers import whole
 
 Law = Literal["normal", "uniform", "laplace"]
 Stream = Literal["posterior", "prior", "data"]
@@ -65,26 +66,24 @@ _TRANSFORMS: Final[dict[Law, Callable[[Words], list[npt.NDArray[np.float64]]]]] 
 
 def check_seed(seed: int) -> int:
     """The seed as an int, or `OptionError` unless 0 <= seed < 2^64."""
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        raise OptionError(f"seed: must be an integer, got {type(seed).__name__}; pass for example seed=7") from None
-    if not 0 <= value < 2**64:
-        raise OptionError(f"seed: must be 0 <= seed < 2^64, got {value}")
-    return value
+    return whole("seed", seed, low=0, high=2**64 - 1)
 
 
 def row_ids(rows: Rows) -> npt.NDArray[np.uint64]:
-    """Row numbers [n] as uint64, from a range or an integer array; `InputError` for negative ones."""
+    """Row numbers [n] as uint64, from a range or an integer array; `InputError` for others and negative ones."""
     if isinstance(rows, range):
-        if len(rows) and min(rows[0], rows[-1]) < 0:
+        ends = (rows[0], rows[-1]) if rows else (0, 0)
+        if min(ends) < 0:
             raise InputError(f"rows: row numbers start at 0, got {rows}")
-        if len(rows) and max(rows[0], rows[-1]) >= 2**64:
+        if max(ends) >= 2**64:
             raise InputError(f"rows: row numbers must be below 2^64, got {rows}")
-        steps = np.arange(len(rows), dtype=np.uint64) * np.uint64(abs(rows.step))
-        first = np.uint64(rows[0] if len(rows) else 0)
-        return first + steps if rows.step > 0 else first - steps
+        if max(ends) - min(ends) >= 2**48 * abs(rows.step):
+            raise InputError(f"rows: at most 2^48 rows at a time, got {rows}")
+        places = np.arange(len(rows), dtype=np.uint64) * np.uint64(abs(rows.step) if len(rows) > 1 else 1)
+        return np.uint64(ends[0]) + places if rows.step > 0 else np.uint64(ends[0]) - places
     ids = np.asarray(rows)
+    if isinstance(rows, np.ma.MaskedArray):
+        raise InputTypeError("rows: masked arrays are refused, their mask would be lost")
     if ids.dtype.kind not in "iu":
         raise InputTypeError(f"rows: must be a range or an array of integers, got dtype {ids.dtype}")
     if ids.ndim != 1:
@@ -92,6 +91,18 @@ def row_ids(rows: Rows) -> npt.NDArray[np.uint64]:
     if ids.dtype.kind == "i" and ids.size and int(ids.min()) < 0:
         raise InputError(f"rows: row numbers start at 0, got {int(ids.min())}")
     return ids.astype(np.uint64)
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    """Values in one row."""
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        raise InputTypeError(f"shape: must be a tuple of sizes, got {type(shape).__qualname__}") from None
+    width = math.prod(whole("shape", size, low=0, error=InputError) for size in sizes)
+    if width > 2**34:
+        raise InputError(f"shape: a row has at most 2^34 values, got {width}")
+    return width
 
 
 def words(
@@ -138,15 +149,9 @@ def noise(
         raise OptionError(f"law: must be one of {', '.join(LAWS)}, got {law!r}")
     if stream not in STREAMS:
         raise OptionError(f"stream: must be one of {', '.join(STREAMS)}, got {stream!r}")
-    if not 0 <= draw < 2**30:
-        raise OptionError(f"draw: must be 0 <= draw < 2^30, got {draw}")
-    if any(size < 0 for size in shape):
-        raise InputError(f"shape: sizes must not be negative, got {list(shape)}")
-    seed, ids = check_seed(seed), row_ids(rows)
-    width = int(np.prod(shape, dtype=np.int64))
+    draw = whole("draw", draw, low=0, high=2**30 - 1)
+    seed, ids, width = check_seed(seed), row_ids(rows), _width(shape)
     blocks = -(-width // 4)  # a row starts a block of its own, so no row shifts another
-    if blocks > 2**32:
-        raise InputError(f"shape: a row has at most 2^34 values, got {width}")
     out = np.empty((len(ids) * blocks, 4), np.float32)
     transform = _TRANSFORMS[law]
     for start in range(0, len(out), _COUNTERS):

@@ -9,13 +9,9 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray
 from reparam.bundle.manifest import Bernoulli, Gaussian
+from reparam.posterior import row_sums
 
 Nats = npt.NDArray[np.float64]
-
-
-def _rows(each: Nats) -> Nats:
-    """The sum over all dimensions of each row, [n]."""
-    return np.asarray(each.reshape(len(each), -1).sum(axis=1), np.float64)
 
 
 @functools.singledispatch
@@ -37,11 +33,11 @@ def log_prob(likelihood: object, x: FloatArray, outputs: Mapping[str, FloatArray
 def _(likelihood: Bernoulli, x: FloatArray, outputs: Mapping[str, FloatArray]) -> Nats:  # noqa: ARG001  no constants
     """The sum of x l - log(1 + exp(l)), l the logits, in the form that cannot overflow."""
     logits = outputs["logits"].astype(np.float64)
-    return _rows(x * logits - np.logaddexp(0.0, logits))
+    return row_sums(x * logits - np.logaddexp(0.0, logits))
 
 
 @log_prob.register
 def _(likelihood: Gaussian, x: FloatArray, outputs: Mapping[str, FloatArray]) -> Nats:
     """The sum of -1/2 (((x - x_hat) / std)^2 + log(2 pi std^2))."""
     error = (x.astype(np.float64) - outputs["x_hat"]) / likelihood.std
-    return _rows(-0.5 * (error**2 + math.log(2.0 * math.pi * likelihood.std**2)))
+    return row_sums(-0.5 * (error**2 + math.log(2.0 * math.pi * likelihood.std**2)))

@@ -18,6 +18,11 @@ _ENTROPY_GAP: Final[dict[Law, float]] = {
 }
 
 
+def row_sums(each: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The sum over all dimensions of each row, [n]; n may be 0."""
+    return np.asarray(each.reshape(len(each), math.prod(each.shape[1:])).sum(axis=1), np.float64)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Posterior:
     """A diagonal location-scale posterior, z = mean + exp(logvar / 2) * eps.
@@ -52,4 +57,4 @@ class Posterior:
         each: npt.NDArray[np.float64] = (
             0.5 * (mean**2 + np.expm1(logvar) - logvar) + _ENTROPY_GAP[self.law]
         )  # [n, *latent]
-        return np.asarray(each.reshape(len(each), -1).sum(axis=1), np.float64)
+        return row_sums(each)

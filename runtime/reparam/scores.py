@@ -15,10 +15,9 @@ import numpy.typing as npt
 from reparam.arrays import FloatArray, read_rows
 from reparam.engine.pair import Pair
 from reparam.engine.rows import Rows
-from reparam.errors import OptionError
 from reparam.laws import Law, noise
 from reparam.likelihood import Nats, log_prob
-from reparam.posterior import Posterior
+from reparam.posterior import Posterior, row_sums
 
 _LOG_DENSITY: Final[dict[Law, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]]] = {
     "normal": lambda eps: -0.5 * (eps**2 + math.log(2.0 * math.pi)),
@@ -47,10 +46,6 @@ class Terms:
         return -(self.rate + self.distortion)
 
 
-def _sum(each: npt.NDArray[np.float64]) -> Nats:
-    return np.asarray(each.reshape(len(each), -1).sum(axis=1), np.float64)
-
-
 def _decoded(pair: Pair, z: FloatArray) -> dict[str, FloatArray]:
     names = list(pair.manifest.decoder_outputs)
     return dict(zip(names, pair.decoder.run(names, {"z": z}), strict=True))
@@ -75,12 +70,6 @@ def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, al
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
         distortion[start:stop] = -log_prob(rows.manifest.likelihood, part, _decoded(rows.pair, z))
     return Terms(rate, distortion, means)
-
-
-def check_samples(samples: int) -> None:
-    """`OptionError` unless 1 <= samples <= 2^30."""
-    if not 1 <= samples <= 2**30:
-        raise OptionError(f"samples: must be from 1 to 2^30, got {samples}")
 
 
 def log_likelihood(
@@ -117,8 +106,8 @@ def log_likelihood(
             eps = noise(law, seed, ids, rows.manifest.latent.shape, draw=draw)
             z = np.add(mean, std * eps, dtype=np.float32)
             wide = eps.astype(np.float64)
-            log_q = _sum(_LOG_DENSITY[law](wide) - 0.5 * logvar)
-            log_prior = _sum(_LOG_DENSITY["normal"](z.astype(np.float64)))
+            log_q = row_sums(_LOG_DENSITY[law](wide) - 0.5 * logvar)
+            log_prior = row_sums(_LOG_DENSITY["normal"](z.astype(np.float64)))
             total = np.logaddexp(total, log_prob(likelihood, part, _decoded(rows.pair, z)) + log_prior - log_q)
         found[start:stop] = total - math.log(samples)
         advance(stop - start)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -9,18 +10,19 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_out, check_rows
-from reparam.bundle.manifest import Manifest, Precision
+from reparam.arrays import FloatArray, check_out, check_pair, check_rows
+from reparam.bundle.manifest import PRECISIONS, Manifest, Precision
 from reparam.bundle.reader import read_bundle
 from reparam.engine.info import Info, info_of
 from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
-from reparam.engine.rows import Noise, Rows
+from reparam.engine.rows import Noise, Rows, check_first_row
 from reparam.errors import InputError, OptionError
 from reparam.evaluation import Evaluation, summarise
+from reparam.integers import whole
 from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
-from reparam.scores import check_samples, elbo_terms, log_likelihood
+from reparam.scores import elbo_terms, log_likelihood
 
 
 def load(
@@ -78,8 +80,9 @@ class VAE:
     """
 
     def __init__(self, path: str | os.PathLike[str], options: LoadOptions) -> None:
-        if options.max_batch < 1:
-            raise OptionError(f"max_batch: must be at least 1, got {options.max_batch}")
+        max_batch = whole("max_batch", options.max_batch, low=1)
+        if options.precision not in ("auto", *PRECISIONS):
+            raise OptionError(f"precision: must be auto, {', '.join(PRECISIONS)}, got {options.precision!r}")
         precision: Precision = "fp32" if options.precision == "auto" else options.precision
         bundle = read_bundle(
             path,
@@ -90,7 +93,7 @@ class VAE:
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
         self._options = options
         pair = start_pair(bundle, device=options.device, precision=precision, threads=options.threads)
-        self._rows = Rows(pair, max_batch=options.max_batch)
+        self._rows = Rows(pair, max_batch=max_batch)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -142,8 +145,9 @@ class VAE:
             OptionError: the model is a deterministic autoencoder and has no posterior.
         """
         law, x = self._rows.law(), self._check_x(x)
-        mean = _place(None if out is None else out[0], "out[0]", (len(x), *self._latent))
-        logvar = _place(None if out is None else out[1], "out[1]", (len(x), *self._latent))
+        one, other = (None, None) if out is None else check_pair(out)
+        mean = self._place(one, "out[0]", (len(x), *self._latent), x)
+        logvar = self._place(other, "out[1]", (len(x), *self._latent), x)
         for start, stop, part in self._rows.run(self._rows.encode, x, "x", allow_nan=allow_nan):
             mean[start:stop], logvar[start:stop] = part
         return Posterior(mean, logvar, law)
@@ -175,7 +179,9 @@ class VAE:
         run = self._rows.sampler(
             self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
         )
-        return self._rows.collect(run, x, "x", _place(out, "out", (len(x), *self._latent)), allow_nan=allow_nan)
+        return self._rows.collect(
+            run, x, "x", self._place(out, "out", (len(x), *self._latent), x, eps), allow_nan=allow_nan
+        )
 
     # -- decoding ------------------------------------------------------------------------------------------------
 
@@ -192,7 +198,7 @@ class VAE:
         """
         z = check_rows(z, name="z", row_shape=self._latent)
         return self._rows.collect(
-            self._rows.decode, z, "z", _place(out, "out", (len(z), *self._input)), allow_nan=allow_nan
+            self._rows.decode, z, "z", self._place(out, "out", (len(z), *self._input), z), allow_nan=allow_nan
         )
 
     def reconstruct(
@@ -211,10 +217,12 @@ class VAE:
         """
         x = self._check_x(x)
         eps_of: Noise = self._rows.no_noise
-        if eps is not None or seed is not None:
+        if eps is not None or seed is not None or first_row:
             eps_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
         run = self._rows.reconstructor(eps_of)
-        return self._rows.collect(run, x, "x", _place(out, "out", (len(x), *self._input)), allow_nan=allow_nan)
+        return self._rows.collect(
+            run, x, "x", self._place(out, "out", (len(x), *self._input), x, eps), allow_nan=allow_nan
+        )
 
     def generate(self, n: int, *, seed: int, first_row: int = 0, out: FloatArray | None = None) -> FloatArray:
         """x_hat of n draws from the prior: row i decodes `noise("normal", seed, [first_row + i], stream="prior")`.
@@ -228,9 +236,9 @@ class VAE:
         Returns:
             float32 [n, *input].
         """
-        if n < 0:
-            raise InputError(f"n: must be at least 0, got {n}")
-        pair, x_hat = self._rows.pair, _place(out, "out", (n, *self._input))
+        n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(self._input)), error=InputError)
+        seed, first_row = check_seed(seed), check_first_row(first_row, n)
+        pair, x_hat = self._rows.pair, self._place(out, "out", (n, *self._input))
         for start, stop in self._rows.chunks(n):
             rows = range(first_row + start, first_row + stop)
             z = noise(self.manifest.latent.prior, seed, rows, self._latent, stream="prior")
@@ -248,10 +256,9 @@ class VAE:
         Returns:
             float32 [n, steps, *input].
         """
-        if steps < 2:
-            raise OptionError(f"steps: must be at least 2 (both ends), got {steps}")
+        steps = whole("steps", steps, low=2)  # both ends
         check_rows(a, name="a", row_shape=self._input)
-        check_rows(b, name="b", row_shape=self._input, rows=len(a))
+        check_rows(b, name="b", row_shape=self._input, rows=len(a), rows_of="a")
         run, shape = self._rows.sampler(self._rows.no_noise), (len(a), *self._latent)
         start = self._rows.collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[
             :, None
@@ -298,7 +305,7 @@ class VAE:
         Source:
             Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016).
         """
-        check_samples(samples)
+        samples = whole("samples", samples, low=1, high=2**30 - 1)
         x, seed = self._check_x(x), check_seed(seed)
         return log_likelihood(self._rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
 
@@ -321,8 +328,8 @@ class VAE:
             raise InputError("x: must have at least one row to be evaluated, got none")
         terms = elbo_terms(self._rows, x, seed=seed, first_row=0, allow_nan=False)
         found = None
+        samples = whole("samples", samples, low=0, high=2**30 - 1)
         if samples:
-            check_samples(samples)
             found = log_likelihood(
                 self._rows, x, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress
             )
@@ -354,11 +361,13 @@ class VAE:
         Yields:
             Tuples of float32 arrays of at most `max_batch` rows.
         """
+        if op not in ("encode", "sample", "decode", "reconstruct"):
+            raise OptionError(f"op: must be one of encode, sample, decode, reconstruct, got {op!r}")
         name, row_shape = ("z", self._latent) if op == "decode" else ("x", self._input)
         rows = check_rows(rows, name=name, row_shape=row_shape)
         if op == "encode":
             self._rows.law()
-        noisy = eps is not None or seed is not None
+        noisy = eps is not None or seed is not None or first_row != 0
         if noisy and op in ("encode", "decode"):
             raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
         eps_of: Noise = self._rows.no_noise
@@ -370,8 +379,6 @@ class VAE:
             "decode": self._rows.decode,
             "reconstruct": self._rows.reconstructor(eps_of),
         }
-        if op not in runs:
-            raise OptionError(f"op: must be one of {', '.join(runs)}, got {op!r}")
         return (tuple(part) for _, _, part in self._rows.run(runs[op], rows, name, allow_nan=allow_nan))
 
     # -- rooms below ---------------------------------------------------------------------------------------------
@@ -387,6 +394,6 @@ class VAE:
     def _check_x(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return check_rows(x, name="x", row_shape=self._input)
 
-
-def _place(out: FloatArray | None, name: str, shape: tuple[int, ...]) -> FloatArray:
-    return np.empty(shape, np.float32) if out is None else check_out(out, name=name, shape=shape)
+    @staticmethod
+    def _place(out: FloatArray | None, name: str, shape: tuple[int, ...], *inputs: object) -> FloatArray:
+        return np.empty(shape, np.float32) if out is None else check_out(out, name=name, shape=shape, inputs=inputs)

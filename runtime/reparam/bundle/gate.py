@@ -4,6 +4,7 @@ No random operator (randomness is data), no code that other code hides (subgraph
 from outside the file. Field numbers are those of onnx.proto3 (onnx 1.23).
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from reparam.bundle import wire
@@ -32,6 +33,24 @@ _ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 
+# Every field number of each message; a number that is not here could mean something to another reader.
+_KNOWN: Final = {
+    "model": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}),
+    "graph": frozenset({1, 2, 5, 10, 11, 12, 13, 14, 15, 16}),
+    "node": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
+    "attribute": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 20, 21, 22, 23}),
+    "tensor": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16}),
+    "operator set": frozenset({1, 2}),
+}
+
+
+def _fields(data: memoryview, message: str) -> Iterator[tuple[int, int | memoryview]]:
+    known = _KNOWN[message]
+    for number, value in wire.fields(data):
+        if number not in known:
+            raise ValueError(f"{message}: field {number} is not of ONNX")
+        yield number, value
+
 
 def check_graph(data: bytes, graph: Graph, *, where: str) -> None:
     """Refuses a graph that holds what no graph of this format may hold.
@@ -54,7 +73,7 @@ def _check_model(data: memoryview, graph: Graph) -> None:
     opsets: list[tuple[str, int]] = []
     ir_version: int | None = None
     graphs = 0
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "model"):
         if number == _MODEL_IR and isinstance(value, int):
             ir_version = value
         elif number == _MODEL_GRAPH:
@@ -80,7 +99,7 @@ def _domain(domain: str) -> str:
 
 def _opset(data: memoryview) -> tuple[str, int]:
     domain, version = "", 0
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "operator set"):
         if number == _OPSET_DOMAIN:
             domain = wire.text(value)
         elif number == _OPSET_VERSION and isinstance(value, int):
@@ -89,7 +108,7 @@ def _opset(data: memoryview) -> tuple[str, int]:
 
 
 def _check_graph(data: memoryview) -> None:
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "graph"):
         if number == _GRAPH_NODE:
             _check_node(wire.message(value))
         elif number == _GRAPH_INITIALIZER:
@@ -100,7 +119,7 @@ def _check_graph(data: memoryview) -> None:
 
 def _check_node(data: memoryview) -> None:
     operator = domain = ""
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "node"):
         if number == _NODE_OPERATOR:
             operator = wire.text(value)
         elif number == _NODE_DOMAIN:
@@ -114,7 +133,7 @@ def _check_node(data: memoryview) -> None:
 
 
 def _check_attribute(data: memoryview) -> None:
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "attribute"):
         if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
             raise ValueError("subgraphs (If, Loop, Scan) are not allowed")
         if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
@@ -124,6 +143,6 @@ def _check_attribute(data: memoryview) -> None:
 
 
 def _check_tensor(data: memoryview) -> None:
-    for number, value in wire.fields(data):
+    for number, value in _fields(data, "tensor"):
         if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value != 0):
             raise ValueError("external data is not allowed; weights belong inside the file")

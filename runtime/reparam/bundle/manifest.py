@@ -4,7 +4,7 @@ A key that is not named here is refused, so that a typing error or a newer forma
 """
 
 import json
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ MAX_MANIFEST_BYTES: Final = 1 << 20
 
 Role = Literal["encoder", "decoder"]
 Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Shape = Annotated[tuple[Size, ...], Meta(min_length=1, max_length=7)]

@@ -23,6 +23,7 @@ from reparam.bundle.manifest import (
 from reparam.bundle.writer import repair
 from reparam.errors import BundleError, BundleNotFound, OptionError
 
+_OVERTAKEN: Final = 5  # times a load begins again because an export replaced the folder
 _RELATIVE_OPEN: Final = os.open in os.supports_dir_fd  # everywhere but on Windows
 
 
@@ -82,9 +83,10 @@ def _read(folder: Path, descriptor: int | None, name: str, limit: int, *, follow
         if not follow_links and where.is_symlink():
             raise BundleError(f"{where}: is a symbolic link; copy the file, or load with follow_links=True") from None
         raise BundleError(f"{where}: cannot be opened ({error.strerror}); check its permissions") from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):  # before fdopen, which refuses folders in words of its own
+        os.close(file)
+        raise BundleError(f"{where}: must be a regular file")
     with os.fdopen(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise BundleError(f"{where}: must be a regular file")
         try:
             return stream.read(limit + 1)
         except OSError as error:
@@ -108,7 +110,7 @@ def _check_pin(data: bytes, expect_sha256: str | None, where: Path) -> None:
     if expect_sha256 is None:
         return
     found = hashlib.sha256(data).hexdigest()
-    if found != expect_sha256.lower():
+    if found != str(expect_sha256).lower():
         raise BundleError(f"{where}: its sha256 must be {expect_sha256} (expect_sha256), got {found}")
 
 
@@ -134,9 +136,26 @@ def read_bundle(
         BundleError: anything in it that is not as the manifest says.
     """
     folder = Path(path)
-    repair(folder)
+    if not os.fspath(path):
+        raise BundleNotFound("path: is empty; give the folder of a bundle")
+    for _ in range(_OVERTAKEN):
+        try:
+            return _read_bundle(folder, precisions, golden=golden, follow_links=follow_links, pin=expect_sha256)
+        except _OvertakenError:
+            continue
+    raise BundleError(f"{folder}: was replaced {_OVERTAKEN} times while it was read; load it once that is over")
+
+
+class _OvertakenError(Exception):
+    """Another folder has the bundle's name by now, so a file missing from the old one is no damage."""
+
+
+def _read_bundle(
+    folder: Path, precisions: tuple[Precision, ...] | None, *, golden: bool, follow_links: bool, pin: str | None
+) -> Bundle:
     with contextlib.ExitStack() as stack:
         try:
+            repair(folder)
             descriptor = stack.enter_context(_opened_folder(folder))
         except FileNotFoundError:
             raise BundleNotFound(f"{folder}: no such folder; give the folder of a bundle") from None
@@ -144,14 +163,20 @@ def read_bundle(
             raise BundleError(
                 f"{folder}: a bundle is a folder, this is a file; give the folder that holds it"
             ) from None
-        except OSError as error:
-            raise BundleError(f"{folder}: cannot be opened ({error.strerror}); check its permissions") from None
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            reason = getattr(error, "strerror", None) or error
+            raise BundleError(f"{folder}: cannot be opened ({reason}); check its permissions") from None
 
         def read(name: str, limit: int) -> bytes:
-            return _read(folder, descriptor, name, limit, follow_links=follow_links)
+            try:
+                return _read(folder, descriptor, name, limit, follow_links=follow_links)
+            except BundleNotFound:
+                if descriptor is not None and not _still_there(folder, descriptor):
+                    raise _OvertakenError from None
+                raise
 
         data = read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
-        _check_pin(data, expect_sha256, folder / MANIFEST_NAME)
+        _check_pin(data, pin, folder / MANIFEST_NAME)
         manifest = decode_manifest(data, where=str(folder / MANIFEST_NAME))
         files: dict[str, bytes] = {}
         for entry in manifest.graphs:
@@ -160,6 +185,14 @@ def read_bundle(
         if golden:
             files[manifest.golden.file] = read(manifest.golden.file, manifest.golden.bytes)
     return believe(Bundle(str(folder), manifest, files))
+
+
+def _still_there(folder: Path, descriptor: int) -> bool:
+    """Whether the opened folder still has its name."""
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def believe(bundle: Bundle) -> Bundle:

@@ -35,8 +35,8 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while place < len(data):
         key, place = _varint(data, place)
         number, kind = key >> 3, key & 7
-        if number == 0:
-            raise ValueError("a field has number 0")
+        if number == 0 or number >= 2**29:  # protobuf readers would cut a larger one down to another field
+            raise ValueError(f"a field has number {number}")
         if kind == VARINT:
             value, place = _varint(data, place)
             yield number, value

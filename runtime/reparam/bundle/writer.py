@@ -7,6 +7,7 @@ bundle; `repair`, which every load and export calls, puts it back after a crash 
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import sys
@@ -14,13 +15,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from reparam.bundle.manifest import MANIFEST_NAME
-from reparam.errors import OutputError
+from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode_manifest
+from reparam.errors import BundleError, OutputError
 from reparam.files.atomic import as_output_error, sync_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_OWN_NAMES = frozenset({MANIFEST_NAME, "README.md", "preview.png"})
+_ATTEMPTS = 5
 
 
 def _previous(target: Path) -> Path:
@@ -29,7 +30,7 @@ def _previous(target: Path) -> Path:
 
 def repair(target: Path) -> None:
     """Puts back the bundle that a crash between two renames left beside its name; usually does nothing."""
-    if not os.path.lexists(target) and target.name and _previous(target).is_dir():
+    if target.name and not os.path.lexists(target) and _previous(target).is_dir():
         with contextlib.suppress(OSError):
             _previous(target).rename(target)
 
@@ -38,18 +39,34 @@ def check_target(target: Path) -> None:
     """Refuses a place where publishing would destroy something that is not a bundle.
 
     Raises:
-        OutputError: a file, a folder that holds other things, or a missing parent folder.
+        OutputError: a file, a folder that holds other things, a missing parent folder, or a name that cannot be.
     """
-    if not target.parent.is_dir():
-        raise OutputError(f"{target.parent}: no such folder; make it first")
-    if not os.path.lexists(target):
+    with as_output_error(target):
+        if not target.name or target.name == "..":
+            raise OutputError(f"{target}: must name a folder to become, such as models/mine")
+        if not target.parent.is_dir():
+            raise OutputError(f"{target.parent}: no such folder; make it first")
+        if not os.path.lexists(target):
+            return
+        if target.is_symlink() or not target.is_dir():
+            raise OutputError(f"{target}: exists and is no folder; choose another place")
+        _check_bundle(target)
+
+
+def _check_bundle(target: Path) -> None:
+    """Refuses a folder that holds anything but the files of one bundle, and is not empty."""
+    entries = {entry.name: entry for entry in target.iterdir()}
+    if not entries:
         return
-    if target.is_symlink() or not target.is_dir():
-        raise OutputError(f"{target}: exists and is no folder; choose another place")
-    names = {entry.name for entry in target.iterdir()}
-    if names and MANIFEST_NAME not in names:
+    if MANIFEST_NAME not in entries:
         raise OutputError(f"{target}: is a folder but no bundle, and would be lost; choose another place")
-    foreign = sorted(name for name in names if not name.endswith((".onnx", ".npz")) and name not in _OWN_NAMES)
+    try:
+        with entries[MANIFEST_NAME].open("rb") as file:
+            manifest = decode_manifest(file.read(MAX_MANIFEST_BYTES + 1), where=str(target / MANIFEST_NAME))
+    except BundleError as error:
+        raise OutputError(f"{target}: would be lost, and is no bundle that can be read ({error})") from None
+    own = {MANIFEST_NAME, "README.md", "preview.png", manifest.golden.file, *(g.file for g in manifest.graphs)}
+    foreign = sorted(name for name, entry in entries.items() if name not in own or not entry.is_file())
     if foreign:
         raise OutputError(f"{target}: holds {foreign[0]}, which is no part of a bundle; move it away first")
 
@@ -74,15 +91,18 @@ def _swap(fresh: Path, target: Path) -> Path | None:
     if _exchange(fresh, target):
         return fresh
     old = _previous(target)
-    if old.exists():
-        shutil.rmtree(old)
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    return old
+    for attempt in range(_ATTEMPTS):
+        target.rename(old)
+        try:
+            fresh.rename(target)
+        except OSError as error:
+            overtaken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)  # by a load, which put the old bundle back
+            repair(target)
+            if not overtaken or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return old
+    raise AssertionError("the last attempt returns or raises")
 
 
 def publish(target: Path, files: Mapping[str, bytes]) -> None:
@@ -95,9 +115,9 @@ def publish(target: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OutputError: the place cannot be written, or holds what is not a bundle; what was there is still there.
     """
-    repair(target)
-    check_target(target)
     with as_output_error(target):
+        repair(target)
+        check_target(target)
         _sweep(target)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
@@ -123,5 +143,6 @@ def publish(target: Path, files: Mapping[str, bytes]) -> None:
 def _sweep(target: Path) -> None:
     """Removes what a killed export of the same name left behind."""
     for entry in target.parent.iterdir():
-        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".part"):
+        ours = entry.name.startswith(f".{target.name}.") and entry.name.endswith(".part")
+        if ours or entry == _previous(target):  # `repair` came first, so a previous bundle is one too many
             shutil.rmtree(entry, ignore_errors=True)

@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from reparam.arrays import FloatArray
+from reparam.errors import printable
 
 if TYPE_CHECKING:
     from reparam.vae import VAE
@@ -118,4 +119,4 @@ def print_json(document: Any) -> None:
 def table(rows: list[tuple[str, str]]) -> str:
     """Two aligned columns."""
     width = max(len(key) for key, _ in rows)
-    return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
+    return "\n".join(printable(f"{key:<{width}}  {value}") for key, value in rows)

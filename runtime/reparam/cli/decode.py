@@ -21,7 +21,9 @@ def decode(
     reparam decode models/digits z.npy --out x_hat.npy
     """
     from reparam.files import npy
+    from reparam.files.atomic import check_place
 
+    check_place(out)
     rows = npy.read(z)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op="decode")

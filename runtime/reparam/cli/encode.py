@@ -31,10 +31,15 @@ def encode(
     reparam encode models/digits x.npy --mean mean.npy --logvar logvar.npy
     """
     from reparam.files import npy
+    from reparam.files.atomic import check_place
 
     files = {name: path for name, path in (("mean", mean), ("logvar", logvar)) if path is not None}
     if not files:
         raise click.UsageError("give --mean, --logvar or both: where to write")
+    if mean == logvar:
+        raise click.UsageError("--mean and --logvar name one file; give two")
+    for path in files.values():
+        check_place(path)
     rows = npy.read(x)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op="encode")

@@ -18,7 +18,7 @@ from reparam.cli.common import (
 
 @click.command(short_help="Draws from the prior, decoded.")
 @bundle_argument
-@click.argument("n", type=click.IntRange(min=0))
+@click.argument("n", type=click.IntRange(min=0, max=2**48))
 @out_option("Where to write x_hat, .npy [n, *input].")
 @seed_options
 @run_options
@@ -40,9 +40,11 @@ def generate(
     reparam generate models/digits 16 --seed 7 --out x.npy
     """
     from reparam.files import npy
+    from reparam.files.atomic import check_place
 
     if seed is None:
         raise click.UsageError("give --seed, for example --seed 7: the same seed gives the same rows")
+    check_place(out)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         x_hat = empty(n, vae.manifest.input.shape)
         parts = (

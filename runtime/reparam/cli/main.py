@@ -1,17 +1,20 @@
 """The `reparam` command: its own commands, those that others add, and one line for every error."""
 
+import contextlib
 import importlib
 import importlib.metadata
+import os
 import sys
 import warnings
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
 import click
 
-from reparam.errors import ReparamError
+from reparam.errors import MissingExtra, ReparamError, printable
 
 GROUP: Final = "reparam.commands"  # entry points: name = "module:click_command", importable without heavy libraries
 
+_EXTRAS: Final = {"torch": "train", "tqdm": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "report"}
 _OWN: Final = {
     name: f"reparam.cli.{name}:{name}"
     for name in ("decode", "demo", "doctor", "encode", "generate", "info", "reconstruct", "sample", "verify")
@@ -37,6 +40,18 @@ class Commands(click.Group):
                 return _broken(cmd_name, f"{entry.value}: {type(error).__name__}: {error}")
         return None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the sub-command; a library that an extra would bring becomes the pip line that brings it."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
+                raise
+            command = ctx.invoked_subcommand
+            extra = command if command in ("train", "export") else _EXTRAS[package]
+            raise MissingExtra(f"{command} needs {package}; pip install 'reparam[{extra}]'") from None
+
 
 def _checked(command: Any) -> click.Command:
     if not isinstance(command, click.Command):
@@ -48,7 +63,8 @@ def _broken(name: str, reason: str) -> click.Command:
     def fail() -> NoReturn:
         raise ReparamError(f"{name}: this command cannot be loaded: {reason}")
 
-    return click.Command(name, callback=fail, short_help=f"(cannot be loaded: {reason})")
+    lenient = {"ignore_unknown_options": True, "allow_extra_args": True}  # whatever was asked of it, say why not
+    return click.Command(name, callback=fail, context_settings=lenient, short_help=f"(cannot be loaded: {reason})")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -70,6 +86,10 @@ def main() -> NoReturn:
     warnings.showwarning = _print_warning
     try:
         code = group.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
     except click.UsageError as error:
@@ -80,15 +100,24 @@ def main() -> NoReturn:
     except ReparamError as error:
         _fail(_one_line(str(error)), error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        _let_go(sys.stdout)  # its reader has gone; there is nobody to tell
         sys.exit(141)
+    except OSError as error:
+        _let_go(sys.stdout)
+        _fail(f"output: cannot be written ({error.strerror or error}); check the disk", 5)
     except MemoryError:
         _fail("memory ran out; use fewer rows or a smaller --max-batch", 5)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _let_go(stream: IO[str]) -> None:
+    """Points a stream that fails at nothing, so that the interpreter's last flush does not fail as well."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))
 
 
 def _fail(message: str, code: int) -> NoReturn:

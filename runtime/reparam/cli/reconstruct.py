@@ -42,7 +42,9 @@ def reconstruct(
     reparam reconstruct models/digits x.npy --out x_hat.npy
     """
     from reparam.files import npy
+    from reparam.files.atomic import check_place
 
+    check_place(out)
     rows, noise = npy.read(x), None if eps is None else npy.read(eps)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op="reconstruct", eps=noise, seed=seed, first_row=first_row)

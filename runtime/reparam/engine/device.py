@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import inspect
 import io
 import re
 import sys
@@ -80,7 +81,7 @@ def resolve(device: str) -> Device:
     """
     if device == "cpu":
         return Device("cpu")
-    match = re.fullmatch(r"cuda(?::(\d{1,3}))?", device)
+    match = re.fullmatch(r"cuda(?::([0-9]{1,3}))?", str(device))
     if device != "auto" and match is None:
         raise OptionError(f"device: must be auto, cpu, cuda or cuda:N, got {device!r}")
     missing = missing_for_cuda()
@@ -89,5 +90,13 @@ def resolve(device: str) -> Device:
     what = f"{', '.join(missing)} missing; {_advice(missing)}"
     if device != "auto":
         raise DeviceUnavailable(f"device: {device} cannot be had here: {what}, or use device='cpu'")
-    warnings.warn(f"reparam runs on the CPU: {what}, or pass device='cpu' to choose it", RuntimeWarning, stacklevel=3)
+    warn_caller(f"reparam runs on the CPU: {what}, or pass device='cpu' to choose it")
     return Device("cpu")
+
+
+def warn_caller(message: str) -> None:
+    """One Python warning, shown at the line outside this package that led here."""
+    level, frame = 1, inspect.currentframe()
+    while frame and frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "reparam":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RuntimeWarning, stacklevel=level)

@@ -1,14 +1,14 @@
 """Encoder and decoder of one bundle, running: what the face, the verification and the benchmark stand on."""
 
 import dataclasses
-import warnings
 
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle
-from reparam.engine.device import Device, resolve
+from reparam.engine.device import Device, resolve, warn_caller
 from reparam.engine.session import Contract, GraphSession
 from reparam.engine.threads import available_threads
-from reparam.errors import DeviceUnavailable, OptionError
+from reparam.errors import DeviceUnavailable
+from reparam.integers import whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +47,14 @@ def start_pair(
     Raises:
         OptionError, BundleError, DeviceUnavailable: what cannot be had, and why.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads: must be at least 1, got {threads}; leave it out for all that are allowed")
-    count = available_threads() if threads is None else threads
+    count = available_threads() if threads is None else whole("threads", threads, low=1, high=1024)
     chosen = resolve(device)
     try:
         return _start(bundle, chosen, precision, count)
     except DeviceUnavailable as error:
         if device != "auto" or chosen.kind == "cpu":
             raise
-        warnings.warn(f"reparam runs on the CPU: {error}", RuntimeWarning, stacklevel=3)
+        warn_caller(f"reparam runs on the CPU: {error}")
         return _start(bundle, Device("cpu"), precision, count)
 
 

@@ -10,11 +10,17 @@ from reparam.arrays import FloatArray, check_rows, read_rows
 from reparam.bundle.manifest import Manifest
 from reparam.engine.pair import Pair
 from reparam.errors import ClosedError, OptionError
+from reparam.integers import whole
 from reparam.laws import Law, check_seed, noise
 
 Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop - start, *latent]
 Step = Callable[[Pair, FloatArray, int, int], list[FloatArray]]  # sessions, rows start to stop, start, stop
 Part = tuple[int, int, list[FloatArray]]  # start, stop, outputs
+
+
+def check_first_row(first_row: int, rows: int) -> int:
+    """`OptionError` unless every row number from first_row on is below 2^64."""
+    return whole("first_row", first_row, low=0, high=2**64 - 1 - max(0, rows - 1))
 
 
 class Rows:
@@ -76,17 +82,18 @@ class Rows:
     ) -> Noise:
         """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
         law, shape = self.manifest.latent.noise, self.manifest.latent.shape
+        first_row = check_first_row(first_row, rows)
         if law is None:
             if eps is not None or seed is not None:
                 raise OptionError("eps, seed: a deterministic autoencoder takes no noise; leave both out")
             return self.no_noise
+        if first_row and seed is None:
+            raise OptionError("first_row: numbers the rows for seed; without a seed leave it out")
         if (eps is None) == (seed is None):
             raise OptionError("eps, seed: give exactly one; for example seed=7")
         if seed is not None:
             key = check_seed(seed)
             return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), shape)
-        if first_row:
-            raise OptionError("first_row: numbers the rows for seed; with eps leave it out")
         given = check_rows(eps, name="eps", row_shape=shape, rows=rows)
         return lambda start, stop: read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
 

@@ -30,6 +30,8 @@ def _options(onnxruntime: ModuleType, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
+    # else bytes with "ORTM" in the right place would be read as onnxruntime's own format, past every check
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     return options
 
@@ -66,15 +68,21 @@ class GraphSession:
             )
         _check_contract(session, contract, where)
         self._session = session
+        self._outputs = contract.outputs
         self._where = where
         self.provider = active
 
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
         try:
-            return self._session.run(names, feeds)  # type: ignore[no-any-return]
+            found: list[npt.NDArray[np.float32]] = self._session.run(names, feeds)
         except Exception as error:
             raise RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}") from error
+        rows = len(next(iter(feeds.values())))
+        for name, array in zip(names, found, strict=True):
+            if array.shape != (rows, *self._outputs[name]):
+                raise RunError(f"{self._where}: {name} must have one row for each of {rows}, got {list(array.shape)}")
+        return found
 
 
 def _first_line(error: Exception) -> str:
@@ -88,11 +96,12 @@ def _creation_error(error: Exception, device: Device, where: str) -> ReparamErro
 
 
 def _check_contract(session: Any, contract: Contract, where: str) -> None:
-    for kind, arguments, wanted in (
-        ("inputs", session.get_inputs(), contract.inputs),
-        ("outputs", session.get_outputs(), contract.outputs),
-    ):
-        found = [(arg.name, arg.type, tuple(arg.shape)) for arg in arguments]
+    for kind, wanted in (("inputs", contract.inputs), ("outputs", contract.outputs)):
+        try:
+            arguments = session.get_inputs() if kind == "inputs" else session.get_outputs()
+            found = [(arg.name, arg.type, tuple(arg.shape)) for arg in arguments]
+        except UnicodeDecodeError:
+            raise BundleError(f"{where}: the names of its {kind} are no text; export the bundle again") from None
         batch = next((shape[0] for _, _, shape in found if shape), None)
         expected = [(name, "tensor(float)", (batch, *shape)) for name, shape in wanted.items()]
         if found != expected or not isinstance(batch, str):

@@ -16,7 +16,7 @@ def affinity() -> int:
 
 def _numbers(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="ascii").split()
+        return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
         return []
 
@@ -28,7 +28,10 @@ def cgroup_quota(root: Path = _CGROUP) -> float | None:
         limit = _numbers(root / "cpu/cpu.cfs_quota_us") + _numbers(root / "cpu/cpu.cfs_period_us")
     if len(limit) != 2 or limit[0] in ("max", "-1"):
         return None
-    return int(limit[0]) / int(limit[1])
+    try:
+        return int(limit[0]) / int(limit[1])
+    except (ValueError, ZeroDivisionError):  # a form of some other system
+        return None
 
 
 def available_threads() -> int:

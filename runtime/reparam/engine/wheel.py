@@ -34,6 +34,7 @@ def import_onnxruntime() -> ModuleType:
     """
     loaded = sys.modules.get("onnxruntime")
     if isinstance(loaded, ModuleType):
+        loaded.disable_telemetry_events()
         return loaded
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     wheels = installed_wheels()

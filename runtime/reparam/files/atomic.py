@@ -8,15 +8,17 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-from reparam.errors import OutputError
+from reparam.errors import OutputError, ReparamError
 
 
 @contextlib.contextmanager
 def as_output_error(path: Path) -> Generator[None]:
     """Turns the system's errors of a write into one line that names the file and what to do."""
+    if "\0" in str(path):
+        raise OutputError(f"{path}: cannot be written (no name holds a null byte); choose another name")
     try:
         yield
-    except OutputError:
+    except ReparamError:
         raise
     except OSError as error:
         advice = {
@@ -39,6 +41,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _check(path: Path) -> None:
+    if os.path.lexists(path) and not path.is_file():
+        raise OutputError(f"{path}: cannot be written (exists and is no regular file); choose another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: cannot be written (No such file or directory); make the folder first")
+
+
+def check_place(path: Path) -> None:
+    """Refuses a place that `atomic_file` would refuse, before hours are spent on what is to be written there.
+
+    Raises:
+        OutputError: no such folder, or something at `path` that is no regular file.
+    """
+    with as_output_error(path):
+        _check(Path(os.path.realpath(path)))
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Generator[IO[bytes]]:
     """An open binary file that becomes `path` when the block ends, and leaves no trace where the block raises.
@@ -55,7 +74,9 @@ def atomic_file(path: Path) -> Generator[IO[bytes]]:
         b'whole'
     """
     with as_output_error(path):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        path = Path(os.path.realpath(path))  # a link stays a link: what it names is replaced
+        _check(path)
+        descriptor, name = tempfile.mkstemp(prefix=".reparam.", suffix=".part", dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
