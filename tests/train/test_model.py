@@ -80,6 +80,7 @@ def test_likelihood_constants_are_those_of_the_law() -> None:
     ("changes", "message"),
     [
         ({"net": "vit"}, "net: must be one of mlp, conv, got 'vit'"),
+        ({"posterior": "cauchy"}, "posterior: must be one of normal, uniform, laplace, got 'cauchy'"),
         ({"latent": 0}, "latent: must be at least 1, got 0"),
         ({"hidden": ()}, r"hidden: must hold one or more sizes of at least 1, got \[\]"),
         ({"input_shape": (1, 0)}, "input_shape: must hold"),

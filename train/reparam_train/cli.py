@@ -17,6 +17,7 @@ from reparam_train.options import (
     LATENT,
     LIKELIHOODS,
     NETS,
+    POSTERIORS,
     Options,
     VAEConfig,
     config_for,
@@ -60,6 +61,7 @@ def _option(
 )
 @_option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu")
 @_option("--latent", int, "Width of z.", default=LATENT)
+@_option("--posterior", click.Choice(POSTERIORS), "Law of the noise eps in z = mean + std eps.", default="normal")
 @_option(
     "--likelihood",
     click.Choice(LIKELIHOODS),

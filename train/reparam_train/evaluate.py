@@ -50,7 +50,9 @@ def elbo(model: VAE, split: Split, *, seed: int) -> Elbo:
             for start in range(0, len(split), CHUNK):
                 rows = range(start, min(start + CHUNK, len(split)))
                 x = torch.as_tensor(split.batch(np.arange(rows.start, rows.stop)), device=device)  # [chunk, *input]
-                eps = keyed.evaluation_noise(seed, rows=rows, shape=(model.config.latent,))  # [chunk, latent]
+                eps = keyed.evaluation_noise(
+                    seed, rows=rows, shape=(model.config.latent,), law=model.config.posterior
+                )  # [chunk, latent]
                 terms = objectives.terms(model, x, torch.as_tensor(eps, device=device))
                 sums += [float(term.double().sum()) for term in terms]
     finally:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.laws import check_seed, noise, words
+from reparam.laws import Law, check_seed, noise, words
 
 FIRST_TRAINING_ROW: Final = 2**63
 FIRST_ORDER_ROW: Final = 3 * 2**62
@@ -43,9 +43,16 @@ def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
 
 
 def training_noise(
-    seed: int, *, step: int, batch_size: int, places: range, shape: tuple[int, ...]
+    seed: int,
+    *,
+    step: int,
+    batch_size: int,
+    places: range,
+    shape: tuple[int, ...],
+    law: Law = "normal",
+    draws: int = 1,
 ) -> npt.NDArray[np.float32]:
-    """Noise (eps) of one training step: float32 [len(places), *shape].
+    """Noise (eps) of one training step: float32 [draws, len(places), *shape].
 
     Args:
         seed: 0 <= seed < 2^64.
@@ -53,17 +60,20 @@ def training_noise(
         batch_size: B, rows of a full global batch.
         places: of the rows within the global batch, 0 <= p < B.
         shape: of one row's latent.
+        law: of the noise, the posterior's.
+        draws: how many for each row, at least 1.
 
     Returns:
-        Noise of the rows 2^63 + step * B + p, law normal, stream posterior.
+        Noise of the rows 2^63 + step * B + p, stream posterior; place k on the first axis is draw k.
 
     Raises:
         OptionError: seed out of range.
     """
     first = FIRST_TRAINING_ROW + step * batch_size
-    return noise("normal", seed, range(first + places.start, first + places.stop), shape)
+    rows = range(first + places.start, first + places.stop)
+    return np.stack([noise(law, seed, rows, shape, draw=draw) for draw in range(draws)])
 
 
-def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...], law: Law = "normal") -> npt.NDArray[np.float32]:
     """Noise (eps) of evaluation, float32 [len(rows), *shape]: what the runtime draws for these rows and this seed."""
-    return noise("normal", seed, rows, shape)
+    return noise(law, seed, rows, shape)

@@ -156,7 +156,8 @@ def _step(training: _Training, indices: Any) -> None:
             batch_size=options.batch_size,
             places=range(len(indices)),
             shape=(model.config.latent,),
-        ),
+            law=model.config.posterior,
+        )[0],
         device=training.device,
     )  # [batch, latent]
     loss = objectives.terms(model, x, eps).loss()

@@ -12,7 +12,7 @@ __all__ = ["VAE", "VAEConfig"]
 
 
 class VAE(nn.Module):
-    """Encoder and decoder of one model, with a Gaussian posterior and the prior N(0, I).
+    """Encoder and decoder of one model, with a diagonal location-scale posterior and the prior N(0, I).
 
     Args:
         config: the layers and the likelihood; kept as `config`.

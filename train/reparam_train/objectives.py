@@ -29,4 +29,4 @@ class Terms(NamedTuple):
 def terms(model: VAE, x: Tensor, eps: Tensor) -> Terms:
     """Rate and distortion of each row, for x [batch, *input_shape] and eps [batch, latent]."""
     mean, logvar, outputs = model(x, eps)
-    return Terms(rate=posteriors.kl(mean, logvar), distortion=-model.log_prob(x, outputs))
+    return Terms(rate=posteriors.kl(mean, logvar, model.config.posterior), distortion=-model.log_prob(x, outputs))

@@ -10,16 +10,18 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from reparam.errors import OptionError
-from reparam.laws import check_seed
+from reparam.laws import Law, check_seed
 from reparam_train.data.split import Data
 
 Net = Literal["mlp", "conv"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
+Posterior = Law
 Likelihood = Literal["bernoulli", "gaussian"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
 ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
+POSTERIORS: Final[tuple[Posterior, ...]] = get_args(Posterior)
 LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
@@ -55,6 +57,8 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hidden: tuple[int, ...]
     """Widths of the encoder's layers (mlp) or channels of its stride-2 convolutions (conv); the decoder mirrors it."""
     activation: Activation = "relu"
+    posterior: Posterior = "normal"
+    """Law of the standardised noise eps in z = mean + std eps."""
     likelihood: Likelihood = "bernoulli"
     std: float | None = None
     """gaussian: the fixed standard deviation of p(x|z) in the data's units; None learns one shared scalar."""
@@ -62,6 +66,7 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         _choose("net", self.net, NETS)
         _choose("activation", self.activation, ACTIVATIONS)
+        _choose("posterior", self.posterior, POSTERIORS)
         _choose("likelihood", self.likelihood, LIKELIHOODS)
         _at_least_one("latent", self.latent)
         for name, sizes in (("input_shape", self.input_shape), ("hidden", self.hidden)):
@@ -124,6 +129,7 @@ def config_for(
     hidden: tuple[int, ...] | None = None,
     activation: Activation = "relu",
     latent: int = LATENT,
+    posterior: Posterior = "normal",
     likelihood: Likelihood | None = None,
     std: float | None = None,
 ) -> VAEConfig:
@@ -135,6 +141,7 @@ def config_for(
         hidden: left out, 200,200 for mlp and 32,64 for conv.
         activation: between the layers.
         latent: width of z.
+        posterior: law of the standardised noise.
         likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` is given.
         std: fixed standard deviation of gaussian, in the data's units; None learns it.
 
@@ -148,6 +155,7 @@ def config_for(
         latent=latent,
         hidden=HIDDEN[chosen] if hidden is None else hidden,
         activation=activation,
+        posterior=posterior,
         likelihood=likelihood or ("gaussian" if data.low is None or std is not None else "bernoulli"),
         std=std,
     )

@@ -49,7 +49,7 @@ def from_vae(model: VAE, *, name: str) -> Source:
             low=0.0 if bernoulli else None,
             high=1.0 if bernoulli else None,
         ),
-        latent=Latent(shape=(config.latent,)),
+        latent=Latent(shape=(config.latent,), noise=config.posterior),
         likelihood=Bernoulli() if bernoulli else Gaussian(**model.likelihood_constants()),
         training=None,
     )
