@@ -1,15 +1,24 @@
 """The model card, README.md of a bundle: what it is, how to load it, how it was trained, how far it is proved."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from reparam.bundle.manifest import Bernoulli, Manifest, Plain, Training, Verification
+
+_VARIATIONAL: Final = (
+    "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers."
+)
+_DETERMINISTIC: Final = (
+    "A plain autoencoder as two ONNX graphs: its encoder gives z alone, takes no noise and has no posterior. Nothing "
+    "in its training made z follow the prior, so what is decoded from draws of the prior need not resemble the data."
+)
 
 
 def model_card(manifest: Manifest, *, has_preview: bool) -> str:
     """The card as Markdown; every figure in it stands in the manifest too."""
     parts = [
         f"# {manifest.name}",
-        "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers.",
+        _DETERMINISTIC if manifest.deterministic else _VARIATIONAL,
         "![Samples from the prior](preview.png)" if has_preview else "",
         _usage(manifest),
         _contract(manifest),
@@ -30,13 +39,16 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _usage(manifest: Manifest) -> str:
+    encode = "q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row"
+    if manifest.deterministic:
+        encode = "z = vae.sample(x_hat)                     # no seed and no eps: a plain autoencoder takes no noise"
     return f"""## Use
 
 ```python
 import reparam
 vae = reparam.load("{manifest.name}")     # this folder
 x_hat = vae.generate(16, seed=7)          # float32 {_shape(manifest.input.shape).replace("batch", "16")}
-q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row
+{encode}
 ```"""
 
 
@@ -60,7 +72,7 @@ def _contract(manifest: Manifest) -> str:
 {_table(("file", "way", "name", "shape, float32"), rows)}
 
 - Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
-- Likelihood: {likelihood}. Prior: standard normal. Law of `eps`: {manifest.latent.noise}.
+- Likelihood: {likelihood}. Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
 - Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
 
 

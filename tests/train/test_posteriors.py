@@ -69,6 +69,18 @@ def test_kl_keeps_its_digits_near_the_prior() -> None:
     assert posteriors.kl(torch.zeros(1, 1), logvar).item() == pytest.approx(1e-6 / 4, rel=1e-3)
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_the_density_of_a_sample_is_that_of_its_noise_over_the_scale(law: Law) -> None:
+    eps, logvar = torch.rand(7, 5, 3).double() * 2 - 1, torch.randn(5, 3).double()
+    expected = (log_density(law, eps.numpy()) - logvar.numpy() / 2).sum(-1)
+    np.testing.assert_allclose(posteriors.log_density(eps, logvar, law), expected)
+
+
+def test_the_density_of_the_prior_is_the_standard_normal_s() -> None:
+    z = torch.randn(7, 5, 3).double()
+    np.testing.assert_allclose(posteriors.log_prior(z), log_density("normal", z.numpy()).sum(-1))
+
+
 def test_zero_noise_gives_the_mean() -> None:
     mean, logvar = torch.randn(6, 2), torch.randn(6, 2)
     assert torch.equal(posteriors.sample(mean, logvar, torch.zeros(6, 2)), mean)

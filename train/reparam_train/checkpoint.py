@@ -58,7 +58,8 @@ class Run:
     """In eval mode, on the CPU."""
     record: RunRecord
     metrics: dict[str, float]
-    """Of the last validation, in nats per row: test_elbo, test_rate, test_distortion; and epoch and step."""
+    """Of the last validation, in nats per row: test_elbo, test_rate, test_distortion (alone for a plain autoencoder);
+    and epoch and step."""
 
 
 def read_run(path: Path) -> Run:

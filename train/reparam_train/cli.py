@@ -17,6 +17,7 @@ from reparam_train.options import (
     LATENT,
     LIKELIHOODS,
     NETS,
+    OBJECTIVES,
     POSTERIORS,
     Options,
     VAEConfig,
@@ -61,7 +62,12 @@ def _option(
 )
 @_option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu")
 @_option("--latent", int, "Width of z.", default=LATENT)
-@_option("--posterior", click.Choice(POSTERIORS), "Law of the noise eps in z = mean + std eps.", default="normal")
+@_option(
+    "--posterior",
+    click.Choice(POSTERIORS),
+    "Law of the noise eps in z = mean + std eps.",
+    default="normal; none for objective autoencoder",
+)
 @_option(
     "--likelihood",
     click.Choice(LIKELIHOODS),
@@ -74,6 +80,13 @@ def _option(
     "Fixed standard deviation of gaussian, in the data's units.",
     default="one learned for all dimensions",
 )
+@_option("--objective", click.Choice(OBJECTIVES), "What training makes smaller. The test ELBO is plain for each.")
+@_option("--beta", float, "elbo: weight of the KL.")
+@_option("--warmup", float, "elbo: epochs in which that weight rises linearly from 0.", metavar="EPOCHS")
+@_option("--free-bits", float, "elbo: free nats of each latent dimension's KL, mean over the batch.", metavar="NATS")
+@_option("--samples", int, "iwae: draws of z a row.", metavar="K")
+@_option("--mean-penalty", float, "moments: alpha of alpha |mean|^2 + beta |std - 1|^2.", metavar="ALPHA")
+@_option("--std-penalty", float, "moments: beta of it.", metavar="BETA")
 @_option("--epochs", int, "Passes over the training rows.")
 @_option("--batch-size", int, "Rows a step.")
 @_option("--lr", float, "Step size of Adam.")
@@ -119,23 +132,33 @@ def train(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) ->
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:
-        config, options = config_for(rows, **for_config), Options(**chosen)
+        options = Options(**chosen)
+        if options.objective == "autoencoder":
+            for_config.setdefault("posterior", "none")
+        config = config_for(rows, **for_config)
     result = loop.fit(rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty())
     click.echo(_as_json(result) if as_json else _summary(result))
 
 
 def _as_json(result: "Result") -> str:
-    """One line; metrics without epoch and step, which are there already."""
+    """One line; metrics without epoch and step, which are there already; null for what the model does not have."""
     values = {name: value for name, value in asdict(result).items() if name != "metrics"} | {"run": str(result.run)}
-    return json.dumps(values | {name: value for name, value in result.metrics.items() if name.startswith("test_")})
+    return json.dumps(
+        values | {name: result.metrics.get(name) for name in ("test_elbo", "test_rate", "test_distortion")}
+    )
 
 
 def _summary(result: "Result") -> str:
     """Two lines for people."""
     metrics = result.metrics
+    found = f"test distortion {metrics['test_distortion']:.3f} nats a row (a plain autoencoder has no ELBO)"
+    if "test_elbo" in metrics:
+        found = (
+            f"test ELBO {metrics['test_elbo']:.3f} nats a row "
+            f"(rate {metrics['test_rate']:.3f}, distortion {metrics['test_distortion']:.3f})"
+        )
     return (
         f"{result.run}: {result.epochs} epochs, {result.steps} steps in {result.seconds:.1f} s "
         f"({result.rows_per_second:,.0f} rows/s)\n"
-        f"test ELBO {metrics['test_elbo']:.3f} nats a row "
-        f"(rate {metrics['test_rate']:.3f}, distortion {metrics['test_distortion']:.3f})"
+        f"{found}"
     )

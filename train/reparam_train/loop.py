@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
 from reparam.errors import OptionError, TrainingDiverged
 from reparam_train import checkpoint, device, keyed, objectives, opening, record
 from reparam_train.data.split import Data
-from reparam_train.evaluate import elbo
+from reparam_train.evaluate import scores
 from reparam_train.model import VAE
 from reparam_train.options import Options, VAEConfig
 
@@ -32,7 +34,8 @@ class Result:
     steps: int
     """Of the run in all."""
     metrics: dict[str, float]
-    """Of the last validation, nats per row: test_elbo, test_rate, test_distortion; and epoch and step."""
+    """Of the last validation, nats per row: test_elbo, test_rate, test_distortion (alone for a plain autoencoder, which
+    has no ELBO); and epoch and step."""
     seconds: float
     """Of this call, validation included."""
     rows_per_second: float
@@ -48,6 +51,7 @@ class _Training:
     options: Options
     device: torch.device
     model: VAE
+    objective: objectives.Objective
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     step: int = 0
@@ -105,7 +109,7 @@ def fit(
                 rows += len(data.train)
                 if training.epoch % options.validate_every == 0 or training.epoch == options.epochs:
                     metrics = _validate_and_save(training)
-                    bar.set_postfix_str(f"test ELBO {metrics['test_elbo']:.2f}")
+                    bar.set_postfix_str(_told(metrics))
         seconds = time.perf_counter() - start
     return Result(folder, training.epoch, training.step, metrics, seconds, rows / seconds)
 
@@ -114,7 +118,9 @@ def _build(folder: Path, data: Data, config: VAEConfig, options: Options, where:
     """A run at step 0. Adam: D. P. Kingma and J. Ba, ICLR 2015 (arXiv:1412.6980)."""
     model = VAE.build(config, seed=options.seed).to(where)
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr, eps=options.adam_eps)
-    return _Training(folder, data, options, where, model, optimizer)
+    steps = math.ceil(len(data.train) / options.batch_size)
+    objective = objectives.build(model, options, steps_per_epoch=steps)
+    return _Training(folder, data, options, where, model, objective, optimizer)
 
 
 def _restore(training: _Training) -> dict[str, float]:
@@ -147,20 +153,11 @@ def _train_epoch(training: _Training, bar: Any) -> None:
 
 def _step(training: _Training, indices: Any) -> None:
     """One step of Adam on these rows, int64 [batch]."""
-    options, model = training.options, training.model
+    objective = training.objective
     x = torch.as_tensor(training.data.train.batch(indices), device=training.device)  # [batch, *input]
-    eps = torch.as_tensor(
-        keyed.training_noise(
-            options.seed,
-            step=training.step,
-            batch_size=options.batch_size,
-            places=range(len(indices)),
-            shape=(model.config.latent,),
-            law=model.config.posterior,
-        )[0],
-        device=training.device,
-    )  # [batch, latent]
-    loss = objectives.terms(model, x, eps).loss()
+    eps = torch.as_tensor(_noise(training, len(indices)), device=training.device)  # [draws, batch, latent]
+    weight = torch.tensor(objective.weight(training.step), device=training.device)
+    loss: torch.Tensor = objective(x, eps, weight)
     if not math.isfinite(loss.item()):
         raise TrainingDiverged(
             f"loss: must stay finite, got {loss.item()} at step {training.step} (epoch {training.epoch}); "
@@ -172,21 +169,40 @@ def _step(training: _Training, indices: Any) -> None:
     training.step += 1
 
 
+def _noise(training: _Training, rows: int) -> npt.NDArray[np.float32]:
+    """The noise of this step, [draws, rows, latent]; empty for a plain autoencoder."""
+    config, draws = training.model.config, training.objective.draws
+    if draws == 0:
+        return np.empty((0, rows, config.latent), np.float32)
+    return keyed.training_noise(
+        training.options.seed,
+        step=training.step,
+        batch_size=training.options.batch_size,
+        places=range(rows),
+        shape=(config.latent,),
+        law=config.law,
+        draws=draws,
+    )
+
+
+def _told(metrics: dict[str, float]) -> str:
+    """A validation in three words."""
+    if "test_elbo" in metrics:
+        return f"test ELBO {metrics['test_elbo']:.2f}"
+    return f"test distortion {metrics['test_distortion']:.2f}"
+
+
 def _validate_and_save(training: _Training) -> dict[str, float]:
     """ELBO over the test split, then a checkpoint that holds it."""
-    found = elbo(training.model, training.data.test, seed=training.options.seed)
-    if not math.isfinite(found.elbo):
-        raise TrainingDiverged(
-            f"test ELBO: must be finite, got {found.elbo} after {training.step} steps; "
-            "use another --out with a smaller --lr"
-        )
-    metrics = {
-        "epoch": float(training.epoch),
-        "step": float(training.step),
-        "test_elbo": found.elbo,
-        "test_rate": found.rate,
-        "test_distortion": found.distortion,
-    }
+    found = scores(training.model, training.data.test, seed=training.options.seed)
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"test {name}: must be finite, got {value} after {training.step} steps; "
+                "use another --out with a smaller --lr"
+            )
+    metrics = {"epoch": float(training.epoch), "step": float(training.step)}
+    metrics |= {f"test_{name}": value for name, value in found.items()}
     checkpoint.save(
         training.folder,
         checkpoint.State(

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from reparam.errors import OptionError
 from reparam.laws import check_seed
 from reparam_train import likelihoods, posteriors
 from reparam_train.nets import conv, mlp
@@ -14,8 +15,10 @@ __all__ = ["VAE", "VAEConfig"]
 class VAE(nn.Module):
     """Encoder and decoder of one model, with a diagonal location-scale posterior and the prior N(0, I).
 
+    With posterior "none" it is a plain autoencoder: `code` gives z, and `encode`, which needs a posterior, refuses.
+
     Args:
-        config: the layers and the likelihood; kept as `config`.
+        config: the layers, the posterior and the likelihood; kept as `config`.
 
     Source:
         D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv:1312.6114).
@@ -34,7 +37,8 @@ class VAE(nn.Module):
         shape, hidden, activation = config.input_shape, config.hidden, config.activation
         self.encoder = (conv if config.net == "conv" else mlp).Encoder(shape, hidden, activation)
         self.mean = nn.Linear(self.encoder.width, config.latent)
-        self.logvar = nn.Linear(self.encoder.width, config.latent)
+        if config.posterior != "none":
+            self.logvar = nn.Linear(self.encoder.width, config.latent)
         self.decoder = (conv if config.net == "conv" else mlp).Decoder(shape, hidden, activation, config.latent)
         self.likelihood = likelihoods.build(config.likelihood, std=config.std)
 
@@ -57,9 +61,19 @@ class VAE(nn.Module):
 
         Returns:
             mean and logvar, each [batch, latent]; logvar lies in [-30, 20].
+
+        Raises:
+            OptionError: a plain autoencoder has no posterior; call `code`.
         """
+        if self.config.posterior == "none":
+            raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
         features = self.encoder(x)  # [batch, width]
         return self.mean(features), posteriors.bounded(self.logvar(features))  # [batch, latent] each
+
+    def code(self, x: Tensor) -> Tensor:
+        """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
+        z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
+        return z
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:
         """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.

@@ -7,7 +7,7 @@ from reparam.errors import InputError, OptionError
 from reparam.files.atomic import as_output_error
 from reparam_train import record
 from reparam_train.data.split import Data
-from reparam_train.options import Options, VAEConfig
+from reparam_train.options import Options, VAEConfig, check_pair
 from reparam_train.record import RunRecord
 
 CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads"})  # what a resumed run may alter
@@ -15,6 +15,7 @@ CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads"})
 
 def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
     """The record of this run, once data and model are known to fit."""
+    check_pair(config, options)
     if data.shape != config.input_shape:
         raise InputError(
             f"{data.name}: the model takes rows of shape {list(config.input_shape)}, got {list(data.shape)}"

@@ -15,13 +15,15 @@ from reparam_train.data.split import Data
 
 Net = Literal["mlp", "conv"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
-Posterior = Law
+Posterior = Literal[Law, "none"]
+Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
 Likelihood = Literal["bernoulli", "gaussian"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
 ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
 POSTERIORS: Final[tuple[Posterior, ...]] = get_args(Posterior)
+OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
@@ -38,6 +40,11 @@ def _choose(name: str, value: str, allowed: Collection[str]) -> None:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise OptionError(f"{name}: must be at least 1, got {value}")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise OptionError(f"{name}: must be a finite number of at least 0, got {value}")
 
 
 def _positive(name: str, value: float) -> None:
@@ -58,7 +65,7 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Widths of the encoder's layers (mlp) or channels of its stride-2 convolutions (conv); the decoder mirrors it."""
     activation: Activation = "relu"
     posterior: Posterior = "normal"
-    """Law of the standardised noise eps in z = mean + std eps."""
+    """Law of the standardised noise eps in z = mean + std eps; "none" is a plain autoencoder, which takes no noise."""
     likelihood: Likelihood = "bernoulli"
     std: float | None = None
     """gaussian: the fixed standard deviation of p(x|z) in the data's units; None learns one shared scalar."""
@@ -82,6 +89,13 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             if self.likelihood != "gaussian":
                 raise OptionError(f"std: belongs to likelihood gaussian, got {self.likelihood}; leave std out")
 
+    @property
+    def law(self) -> Law:
+        """Of the noise; `OptionError` for a plain autoencoder, which takes none."""
+        if self.posterior == "none":
+            raise OptionError("posterior: a plain autoencoder has none, so there is neither noise nor rate nor ELBO")
+        return self.posterior
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a model is trained. Raises `OptionError` for values out of range."""
@@ -104,6 +118,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """CPU threads of torch; None leaves torch's own choice. The last bit of a result may depend on it."""
     limit: int | None = None
     """Use only so many first rows of each split, for trials; None uses all."""
+    objective: Objective = "elbo"
+    """What training makes smaller; validation reports the plain ELBO for each (the distortion for "autoencoder")."""
+    beta: float = 1.0
+    """elbo: weight of the KL."""
+    warmup: float = 0.0
+    """elbo: epochs in which the KL's weight rises linearly from 0 to beta."""
+    free_bits: float = 0.0
+    """elbo: nats of each latent dimension's KL, averaged over the batch, that cost nothing."""
+    samples: int = 1
+    """iwae: draws of z for each row, k."""
+    mean_penalty: float = 0.5
+    """moments: alpha, weight of |mean|^2."""
+    std_penalty: float = 1.0
+    """moments: beta, weight of |std - 1|^2."""
 
     def __post_init__(self) -> None:
         _choose("device", self.device, DEVICES)
@@ -115,6 +143,32 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _positive("lr", self.lr)
         _positive("adam_eps", self.adam_eps)
         check_seed(self.seed)
+        _choose("objective", self.objective, OBJECTIVES)
+        _at_least_one("samples", self.samples)
+        defaults = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
+        for name, objective in _BELONGS.items():
+            _not_negative(name, getattr(self, name))
+            if objective != self.objective and getattr(self, name) != defaults[name]:
+                raise OptionError(f"{name}: belongs to objective {objective}, got {self.objective}; leave {name} out")
+
+
+_BELONGS: Final[dict[str, Objective]] = {
+    "beta": "elbo",
+    "warmup": "elbo",
+    "free_bits": "elbo",
+    "samples": "iwae",
+    "mean_penalty": "moments",
+    "std_penalty": "moments",
+}
+
+
+def check_pair(config: VAEConfig, options: Options) -> None:
+    """`OptionError` unless the model has a posterior exactly where the objective needs one."""
+    if (config.posterior == "none") != (options.objective == "autoencoder"):
+        raise OptionError(
+            f"objective: autoencoder goes with posterior none and no other objective does, "
+            f"got {options.objective} with {config.posterior}; change one of the two"
+        )
 
 
 def fits_conv(shape: tuple[int, ...]) -> bool:

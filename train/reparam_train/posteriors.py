@@ -83,3 +83,31 @@ def kl(mean: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor:
         tensor([0., 0.])
     """
     return kl_each(mean, logvar, law).flatten(1).sum(1)  # [batch]
+
+
+def log_density(eps: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor:
+    """The value of log q(z|x) for z = mean + exp(logvar / 2) * eps, in nats, summed over the latent.
+
+    log q(z|x) = sum over j of log p(eps_j) - logvar_j / 2, with log p(eps) of the standardised law:
+    normal -(eps^2 + log(2 pi)) / 2, uniform -log(2 sqrt 3) within its half-width, laplace -sqrt(2) |eps| - log(2) / 2.
+
+    Args:
+        eps: [..., batch, latent], drawn from the law (for uniform, so, within the half-width).
+        logvar: [batch, latent].
+        law: of eps.
+
+    Returns:
+        [..., batch].
+    """
+    if law == "normal":
+        each = (eps.square() + math.log(2 * math.pi)) / -2
+    elif law == "laplace":
+        each = eps.abs() * -math.sqrt(2) - math.log(2) / 2
+    else:
+        each = eps * 0 - _ENTROPY["uniform"]
+    return (each - logvar / 2).sum(-1)
+
+
+def log_prior(z: Tensor) -> Tensor:
+    """The value of log p(z) under N(0, I), in nats, summed over the latent: [..., batch] for z [..., batch, latent]."""
+    return (z.square() + math.log(2 * math.pi)).sum(-1) / -2
