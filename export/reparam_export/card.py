@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
-from reparam.bundle.manifest import Bernoulli, Manifest, Plain, Training, Verification
+from reparam.bundle.manifest import (
+    Bernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Manifest,
+    Plain,
+    Training,
+    Verification,
+)
 
 _VARIATIONAL: Final = (
     "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers."
@@ -64,16 +73,28 @@ def _contract(manifest: Manifest) -> str:
     ]
     low, high = manifest.input.low, manifest.input.high
     span = "not recorded" if low is None or high is None else f"{low:g} to {high:g}"
-    likelihood = "Bernoulli of `logits`"
-    if not isinstance(manifest.likelihood, Bernoulli):
-        likelihood = f"Gaussian around `x_hat` with standard deviation {manifest.likelihood.std:.6g}"
     return f"""## Graphs
 
 {_table(("file", "way", "name", "shape, float32"), rows)}
 
 - Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
-- Likelihood: {likelihood}. Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
+- Likelihood: {_likelihood(manifest.likelihood)}.
+- Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
 - Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
+
+
+def _likelihood(likelihood: Likelihood) -> str:
+    match likelihood:
+        case Bernoulli():
+            return "Bernoulli of `logits`"
+        case Gaussian(std=None):
+            return "Gaussian around `x_hat` with variance exp(`x_logvar`)"
+        case Gaussian(std=std):
+            return f"Gaussian around `x_hat` with standard deviation {std:.6g}"
+        case Laplace(scale=None):
+            return "Laplace around `x_hat` with scale exp(`x_logscale`)"
+        case Laplace(scale=scale):
+            return f"Laplace around `x_hat` with scale {scale:.6g}"
 
 
 def _training(training: Training) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor, nn
 
-from reparam.bundle.manifest import Bernoulli, Gaussian, Input, Latent, Training
+from reparam.bundle.manifest import Input, Latent, Likelihood, Training
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 Decode = Callable[[Tensor], dict[str, Tensor]]
@@ -34,7 +34,7 @@ class Source:
     decode: Decode
     input: Input
     latent: Latent
-    likelihood: Bernoulli | Gaussian
+    likelihood: Likelihood
     training: Training | None
 
 

@@ -18,7 +18,11 @@ from reparam_train.model import VAE
 from reparam_train.options import LIKELIHOODS, NETS, OBJECTIVES, POSTERIORS, Options, config_for
 
 # what a likelihood may be given besides its name
-LIKELIHOOD_OPTIONS: dict[str, list[dict[str, Any]]] = {"bernoulli": [{}], "gaussian": [{}, {"std": 0.3}]}
+LIKELIHOOD_OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "bernoulli": [{}],
+    "gaussian": [{}, {"std": 0.3}, {"scale": "per-dimension"}, {"scale": "optimal"}],
+    "laplace": [{}, {"std": 0.3}, {"scale": "per-dimension"}],
+}
 OFFERED = [
     (net, {"likelihood": likelihood, **more}, posterior, objective)
     for net, likelihood, posterior, objective in itertools.product(NETS, LIKELIHOODS, POSTERIORS, OBJECTIVES)

@@ -12,6 +12,7 @@ import msgspec
 
 from reparam_train.options import (
     ACTIVATIONS,
+    BINARIZE,
     DEVICES,
     HIDDEN,
     LATENT,
@@ -19,6 +20,7 @@ from reparam_train.options import (
     NETS,
     OBJECTIVES,
     POSTERIORS,
+    SCALES,
     Options,
     VAEConfig,
     config_for,
@@ -77,8 +79,19 @@ def _option(
 @_option(
     "--std",
     float,
-    "Fixed standard deviation of gaussian, in the data's units.",
-    default="one learned for all dimensions",
+    "Fixed standard deviation of gaussian or laplace, in the data's units.",
+    default="found, as --scale says",
+)
+@_option(
+    "--scale",
+    click.Choice(SCALES),
+    "Scale of gaussian or laplace: one learned, one for each dimension as an output of the decoder, or the best one.",
+    default="shared",
+)
+@_option(
+    "--binarize",
+    click.Choice(BINARIZE),
+    "bernoulli: grey values as draws of 0 or 1, once a row or anew each step. Test rows once.",
 )
 @_option("--objective", click.Choice(OBJECTIVES), "What training makes smaller. The test ELBO is plain for each.")
 @_option("--beta", float, "elbo: weight of the KL.")

@@ -6,6 +6,9 @@ Row numbers of `reparam.noise` are parted so that no two uses under one seed eve
 |---------------------|-----------|----------------------------------------------------------------------------|
 | i                   | posterior | evaluation of row i, here and in the runtime                               |
 | 2^63 + s B + p      | posterior | training: step s (from 0), place p in the global batch of B rows           |
+| i                   | data      | binarisation of test row i                                                 |
+| 2^62 + i            | data      | static binarisation of training row i                                      |
+| 2^63 + s B + p      | data      | dynamic binarisation of place p in step s                                  |
 | 3 * 2^62 + i        | data      | order: two words, in block e, are the key of training row i in epoch e     |
 
 The last batch of an epoch may be short; its places still count from s B. As s B stays far below 2^62, the ranges never
@@ -19,6 +22,7 @@ import numpy.typing as npt
 
 from reparam.laws import Law, check_seed, noise, words
 
+FIRST_STATIC_ROW: Final = 2**62
 FIRST_TRAINING_ROW: Final = 2**63
 FIRST_ORDER_ROW: Final = 3 * 2**62
 
@@ -40,6 +44,12 @@ def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
     ids = np.uint64(FIRST_ORDER_ROW) + np.arange(rows, dtype=np.uint64)
     low, high, _, _ = words(check_seed(seed), ids, np.full(1, epoch, np.uint64), stream="data")  # [n] each
     return np.argsort(low | high << np.uint64(32), kind="stable")
+
+
+def training_rows(*, step: int, batch_size: int, places: range) -> range:
+    """Row numbers 2^63 + step * batch_size + p of the places p of a step, as `training_noise` counts them."""
+    first = FIRST_TRAINING_ROW + step * batch_size
+    return range(first + places.start, first + places.stop)
 
 
 def training_noise(
@@ -69,8 +79,7 @@ def training_noise(
     Raises:
         OptionError: seed out of range.
     """
-    first = FIRST_TRAINING_ROW + step * batch_size
-    rows = range(first + places.start, first + places.stop)
+    rows = training_rows(step=step, batch_size=batch_size, places=places)
     return np.stack([noise(law, seed, rows, shape, draw=draw) for draw in range(draws)])
 
 

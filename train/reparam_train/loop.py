@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from reparam.errors import OptionError, TrainingDiverged
 from reparam_train import checkpoint, device, keyed, objectives, opening, record
+from reparam_train.binarize import binarized
 from reparam_train.data.split import Data
 from reparam_train.evaluate import scores
 from reparam_train.model import VAE
@@ -93,7 +94,7 @@ def fit(
     now = opening.describe(data, config, options)
     opening.open_folder(folder, now, resume=resume)
     with device.torch_settings(options.threads):
-        training = _build(folder, data, config, options, where)
+        training = _build(folder, data.binarized(options.binarize, options.seed), config, options, where)
         metrics = _restore(training) if resume else {}
         record.write(folder, now)
         first_step, rows, start = training.step, 0, time.perf_counter()
@@ -154,7 +155,10 @@ def _train_epoch(training: _Training, bar: Any) -> None:
 def _step(training: _Training, indices: Any) -> None:
     """One step of Adam on these rows, int64 [batch]."""
     objective = training.objective
-    x = torch.as_tensor(training.data.train.batch(indices), device=training.device)  # [batch, *input]
+    rows = training.data.train.batch(indices)  # [batch, *input]
+    if training.options.binarize == "dynamic":
+        rows = binarized(rows, training.options.seed, _numbers(training, len(indices)))
+    x = torch.as_tensor(rows, device=training.device)  # [batch, *input]
     eps = torch.as_tensor(_noise(training, len(indices)), device=training.device)  # [draws, batch, latent]
     weight = torch.tensor(objective.weight(training.step), device=training.device)
     loss: torch.Tensor = objective(x, eps, weight)
@@ -167,6 +171,11 @@ def _step(training: _Training, indices: Any) -> None:
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
     training.optimizer.step()
     training.step += 1
+
+
+def _numbers(training: _Training, rows: int) -> range:
+    """Numbers of the rows of this step's batch."""
+    return keyed.training_rows(step=training.step, batch_size=training.options.batch_size, places=range(rows))
 
 
 def _noise(training: _Training, rows: int) -> npt.NDArray[np.float32]:

@@ -39,8 +39,9 @@ class VAE(nn.Module):
         self.mean = nn.Linear(self.encoder.width, config.latent)
         if config.posterior != "none":
             self.logvar = nn.Linear(self.encoder.width, config.latent)
-        self.decoder = (conv if config.net == "conv" else mlp).Decoder(shape, hidden, activation, config.latent)
-        self.likelihood = likelihoods.build(config.likelihood, std=config.std)
+        self.likelihood = likelihoods.build(config.likelihood, std=config.std, scale=config.scale)
+        raw = (self.likelihood.parts * shape[0], *shape[1:])
+        self.decoder = (conv if config.net == "conv" else mlp).Decoder(raw, hidden, activation, config.latent)
 
     @classmethod
     def build(cls, config: VAEConfig, *, seed: int) -> "VAE":
@@ -79,8 +80,8 @@ class VAE(nn.Module):
         """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
 
         Returns:
-            "x_hat" first, the mean of p(x|z) in the data's own units; "logits" too for bernoulli; each
-            [batch, *input_shape].
+            "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli, "x_logvar" or
+            "x_logscale" where gaussian or laplace has a scale for each dimension; each [batch, *input_shape].
         """
         return self.likelihood.outputs(self.decoder(z))
 
@@ -89,7 +90,7 @@ class VAE(nn.Module):
         return self.likelihood.log_prob(x, outputs)
 
     def likelihood_constants(self) -> dict[str, float]:
-        """{"std": ...} in the data's units for gaussian, {} for bernoulli."""
+        """{"std": ...} or {"scale": ...}, in the data's units, where all dimensions share one; else {}."""
         return self.likelihood.constants()
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:

@@ -11,13 +11,14 @@ import msgspec
 
 from reparam.errors import OptionError
 from reparam.laws import Law, check_seed
-from reparam_train.data.split import Data
+from reparam_train.data.split import Binarize, Data
 
 Net = Literal["mlp", "conv"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
 Posterior = Literal[Law, "none"]
 Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
-Likelihood = Literal["bernoulli", "gaussian"]
+Likelihood = Literal["bernoulli", "gaussian", "laplace"]
+Scale = Literal["shared", "per-dimension", "optimal"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
@@ -25,6 +26,8 @@ ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
 POSTERIORS: Final[tuple[Posterior, ...]] = get_args(Posterior)
 OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
+SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
+BINARIZE: Final[tuple[Binarize, ...]] = get_args(Binarize)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
 HIDDEN: Final[dict[Net, tuple[int, ...]]] = {"mlp": (200, 200), "conv": (32, 64)}
@@ -68,7 +71,10 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Law of the standardised noise eps in z = mean + std eps; "none" is a plain autoencoder, which takes no noise."""
     likelihood: Likelihood = "bernoulli"
     std: float | None = None
-    """gaussian: the fixed standard deviation of p(x|z) in the data's units; None learns one shared scalar."""
+    """gaussian, laplace: the fixed standard deviation of p(x|z) in the data's units; None finds it as `scale` says."""
+    scale: Scale = "shared"
+    """gaussian, laplace: "shared" learns one for all dimensions, "per-dimension" is an output of the decoder, "optimal"
+    (gaussian) is the root mean square of x - x_hat."""
 
     def __post_init__(self) -> None:
         _choose("net", self.net, NETS)
@@ -86,8 +92,14 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
         if self.std is not None:
             _positive("std", self.std)
-            if self.likelihood != "gaussian":
-                raise OptionError(f"std: belongs to likelihood gaussian, got {self.likelihood}; leave std out")
+        _choose("scale", self.scale, SCALES)
+        if self.likelihood == "bernoulli" and (self.std is not None or self.scale != "shared"):
+            name = "std" if self.scale == "shared" else "scale"
+            raise OptionError(f"{name}: belongs to likelihood gaussian or laplace, got bernoulli; leave {name} out")
+        if self.std is not None and self.scale != "shared":
+            raise OptionError(f"scale: std fixes one for all dimensions, got {self.scale} too; leave one of them out")
+        if self.scale == "optimal" and self.likelihood != "gaussian":
+            raise OptionError(f"scale: optimal belongs to likelihood gaussian, got {self.likelihood}; use shared")
 
     @property
     def law(self) -> Law:
@@ -132,9 +144,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """moments: alpha, weight of |mean|^2."""
     std_penalty: float = 1.0
     """moments: beta, weight of |std - 1|^2."""
+    binarize: Binarize = "none"
+    """bernoulli: grey values x become draws of Bernoulli(x), once for each row ("static") or anew in each step
+    ("dynamic"); test rows always once."""
 
     def __post_init__(self) -> None:
         _choose("device", self.device, DEVICES)
+        _choose("binarize", self.binarize, BINARIZE)
         for name in ("epochs", "batch_size", "validate_every"):
             _at_least_one(name, getattr(self, name))
         for name in ("threads", "limit"):
@@ -163,7 +179,9 @@ _BELONGS: Final[dict[str, Objective]] = {
 
 
 def check_pair(config: VAEConfig, options: Options) -> None:
-    """`OptionError` unless the model has a posterior exactly where the objective needs one."""
+    """`OptionError` for options that do not fit the model: objective to posterior, binarize to likelihood."""
+    if options.binarize != "none" and config.likelihood != "bernoulli":
+        raise OptionError(f"binarize: belongs to likelihood bernoulli, got {config.likelihood}; leave binarize out")
     if (config.posterior == "none") != (options.objective == "autoencoder"):
         raise OptionError(
             f"objective: autoencoder goes with posterior none and no other objective does, "
@@ -186,6 +204,7 @@ def config_for(
     posterior: Posterior = "normal",
     likelihood: Likelihood | None = None,
     std: float | None = None,
+    scale: Scale = "shared",
 ) -> VAEConfig:
     """A model for these data; what is left out is chosen from their shape and range.
 
@@ -196,12 +215,15 @@ def config_for(
         activation: between the layers.
         latent: width of z.
         posterior: law of the standardised noise.
-        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` is given.
-        std: fixed standard deviation of gaussian, in the data's units; None learns it.
+        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` or `scale`
+            is given.
+        std: fixed standard deviation of gaussian or laplace, in the data's units; None finds it.
+        scale: where std is None, how it is found.
 
     Raises:
         OptionError: a value out of range, or a net that does not take rows of this shape.
     """
+    unit = data.low is not None and std is None and scale == "shared"
     chosen: Net = net or ("conv" if fits_conv(data.shape) else "mlp")
     return VAEConfig(
         net=chosen,
@@ -210,6 +232,7 @@ def config_for(
         hidden=HIDDEN[chosen] if hidden is None else hidden,
         activation=activation,
         posterior=posterior,
-        likelihood=likelihood or ("gaussian" if data.low is None or std is not None else "bernoulli"),
+        likelihood=likelihood or ("bernoulli" if unit else "gaussian"),
         std=std,
+        scale=scale,
     )

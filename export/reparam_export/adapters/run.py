@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Latent, Training
+from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Laplace, Latent, Likelihood, Training
 from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
@@ -52,6 +52,18 @@ def from_vae(model: VAE, *, name: str) -> Source:
             high=1.0 if bernoulli else None,
         ),
         latent=Latent(shape=(config.latent,), noise=None if deterministic else config.law),
-        likelihood=Bernoulli() if bernoulli else Gaussian(**model.likelihood_constants()),
+        likelihood=_likelihood(model),
         training=None,
     )
+
+
+def _likelihood(model: VAE) -> Likelihood:
+    """p(x given z) with its constants; None for a scale that the decoder gives."""
+    constants = model.likelihood_constants()
+    match model.config.likelihood:
+        case "bernoulli":
+            return Bernoulli()
+        case "gaussian":
+            return Gaussian(std=constants.get("std"))
+        case "laplace":
+            return Laplace(scale=constants.get("scale"))
