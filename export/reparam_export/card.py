@@ -100,12 +100,13 @@ def _likelihood(likelihood: Likelihood) -> str:
 def _training(training: Training) -> str:
     shown = [(f"`{key}`", _value(value)) for key, value in training.options.items() if value is not None]
     metrics = [(key.replace("_", " "), f"{value:.6g}") for key, value in training.metrics.items()]
+    scored = "It stopped between two validations, so these weights have no score."
+    if any(name.startswith("test") for name, _ in metrics):
+        scored = f"On the test rows, in nats per row:\n\n{_table(('metric', 'value'), metrics)}"
     return f"""## Training
 
 Data: {training.data.name}, {training.data.train_rows:,} rows to train and {training.data.test_rows:,} to test.
-Objective: {training.objective}. On the test rows, in nats per row:
-
-{_table(("metric", "value"), metrics)}
+Objective: {training.objective}. {scored}
 
 Options:
 

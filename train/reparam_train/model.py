@@ -69,12 +69,13 @@ class VAE(nn.Module):
         if self.config.posterior == "none":
             raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
         features = self.encoder(x)  # [batch, width]
-        return self.mean(features), posteriors.bounded(self.logvar(features))  # [batch, latent] each
+        mean, logvar = self.mean(features).to(x.dtype), self.logvar(features).to(x.dtype)  # autocast gives bfloat16
+        return mean, posteriors.bounded(logvar)  # [batch, latent] each
 
     def code(self, x: Tensor) -> Tensor:
         """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
         z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
-        return z
+        return z.to(x.dtype)
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:
         """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
@@ -83,7 +84,7 @@ class VAE(nn.Module):
             "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli, "x_logvar" or
             "x_logscale" where gaussian or laplace has a scale for each dimension; each [batch, *input_shape].
         """
-        return self.likelihood.outputs(self.decoder(z))
+        return self.likelihood.outputs(self.decoder(z).to(z.dtype))
 
     def log_prob(self, x: Tensor, outputs: likelihoods.Outputs) -> Tensor:
         """The value of log p(x|z) in nats per row, [batch], of x [batch, *input_shape] under what `decode` gave."""

@@ -10,7 +10,8 @@ from reparam_train.data.split import Data
 from reparam_train.options import Options, VAEConfig, check_pair
 from reparam_train.record import RunRecord
 
-CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads"})  # what a resumed run may alter
+# what a resumed run may alter
+CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads", "patience", "checkpoint_every"})
 
 
 def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
@@ -59,6 +60,11 @@ def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
                 raise OptionError(
                     f"{name}: {folder} was started with {was!r}, got {given!r}; leave it, or use another --out"
                 )
+    if now.options.schedule == "cosine" and before.options.epochs != now.options.epochs:
+        raise OptionError(
+            f"epochs: {folder} was started with {before.options.epochs} and a cosine schedule, which depends on it, "
+            f"got {now.options.epochs}; leave it, or use another --out"
+        )
     if before.data_sha256 != now.data_sha256:
         raise InputError(
             f"{now.data}: not the rows that {folder} was trained on, their sha256 differs; give the same data"

@@ -19,6 +19,8 @@ Posterior = Literal[Law, "none"]
 Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
 Likelihood = Literal["bernoulli", "gaussian", "laplace"]
 Scale = Literal["shared", "per-dimension", "optimal"]
+Schedule = Literal["constant", "cosine", "step"]
+Amp = Literal["none", "bf16"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
@@ -28,6 +30,8 @@ OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
 SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
 BINARIZE: Final[tuple[Binarize, ...]] = get_args(Binarize)
+SCHEDULES: Final[tuple[Schedule, ...]] = get_args(Schedule)
+AMPS: Final[tuple[Amp, ...]] = get_args(Amp)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
 HIDDEN: Final[dict[Net, tuple[int, ...]]] = {"mlp": (200, 200), "conv": (32, 64)}
@@ -130,6 +134,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """CPU threads of torch; None leaves torch's own choice. The last bit of a result may depend on it."""
     limit: int | None = None
     """Use only so many first rows of each split, for trials; None uses all."""
+    schedule: Schedule = "constant"
+    """Of the step size: "cosine" falls from lr to 0 over all epochs, "step" multiplies it by lr_decay now and then."""
+    lr_decay: float = 0.1
+    """step: factor of the step size."""
+    lr_decay_every: int = 30
+    """step: epochs between two such factors."""
+    clip_norm: float | None = None
+    """Largest Euclidean norm of the whole gradient; a longer one is scaled down to it. None leaves it as it is."""
+    patience: int | None = None
+    """Stop after so many validations in a row without a better test ELBO (distortion, of a plain autoencoder); the last
+    weights are kept. None trains all epochs."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints besides those of validation; None makes none."""
+    amp: Amp = "none"
+    """"bf16" computes the layers in bfloat16; weights, losses and validation stay float32."""
+    compile: bool = False
+    """Compile the loss with torch.compile; on a CPU it needs a C++ compiler. Other last bits than without."""
     objective: Objective = "elbo"
     """What training makes smaller; validation reports the plain ELBO for each (the distortion for "autoencoder")."""
     beta: float = 1.0
@@ -151,12 +172,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         _choose("device", self.device, DEVICES)
         _choose("binarize", self.binarize, BINARIZE)
-        for name in ("epochs", "batch_size", "validate_every"):
+        _choose("schedule", self.schedule, SCHEDULES)
+        _choose("amp", self.amp, AMPS)
+        for name in ("epochs", "batch_size", "validate_every", "lr_decay_every"):
             _at_least_one(name, getattr(self, name))
-        for name in ("threads", "limit"):
+        for name in ("threads", "limit", "patience", "checkpoint_every"):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
         _positive("lr", self.lr)
+        _positive("lr_decay", self.lr_decay)
+        if self.clip_norm is not None:
+            _positive("clip_norm", self.clip_norm)
         _positive("adam_eps", self.adam_eps)
         check_seed(self.seed)
         _choose("objective", self.objective, OBJECTIVES)
