@@ -1,15 +1,33 @@
 """The model card, README.md of a bundle: what it is, how to load it, how it was trained, how far it is proved."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from reparam.bundle.manifest import Bernoulli, Manifest, Plain, Training, Verification
+from reparam.bundle.manifest import (
+    Bernoulli,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    Manifest,
+    Plain,
+    Training,
+    Verification,
+)
+
+_VARIATIONAL: Final = (
+    "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers."
+)
+_DETERMINISTIC: Final = (
+    "A plain autoencoder as two ONNX graphs: its encoder gives z alone, takes no noise and has no posterior. Nothing "
+    "in its training made z follow the prior, so what is decoded from draws of the prior need not resemble the data."
+)
 
 
 def model_card(manifest: Manifest, *, has_preview: bool) -> str:
     """The card as Markdown; every figure in it stands in the manifest too."""
     parts = [
         f"# {manifest.name}",
-        "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers.",
+        _DETERMINISTIC if manifest.deterministic else _VARIATIONAL,
         "![Samples from the prior](preview.png)" if has_preview else "",
         _usage(manifest),
         _contract(manifest),
@@ -30,13 +48,16 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _usage(manifest: Manifest) -> str:
+    encode = "q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row"
+    if manifest.deterministic:
+        encode = "z = vae.sample(x_hat)                     # no seed and no eps: a plain autoencoder takes no noise"
     return f"""## Use
 
 ```python
 import reparam
 vae = reparam.load("{manifest.name}")     # this folder
 x_hat = vae.generate(16, seed=7)          # float32 {_shape(manifest.input.shape).replace("batch", "16")}
-q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row
+{encode}
 ```"""
 
 
@@ -52,27 +73,40 @@ def _contract(manifest: Manifest) -> str:
     ]
     low, high = manifest.input.low, manifest.input.high
     span = "not recorded" if low is None or high is None else f"{low:g} to {high:g}"
-    likelihood = "Bernoulli of `logits`"
-    if not isinstance(manifest.likelihood, Bernoulli):
-        likelihood = f"Gaussian around `x_hat` with standard deviation {manifest.likelihood.std:.6g}"
     return f"""## Graphs
 
 {_table(("file", "way", "name", "shape, float32"), rows)}
 
 - Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
-- Likelihood: {likelihood}. Prior: standard normal. Law of `eps`: {manifest.latent.noise}.
+- Likelihood: {_likelihood(manifest.likelihood)}.
+- Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
 - Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
+
+
+def _likelihood(likelihood: Likelihood) -> str:
+    match likelihood:
+        case Bernoulli():
+            return "Bernoulli of `logits`"
+        case Gaussian(std=None):
+            return "Gaussian around `x_hat` with variance exp(`x_logvar`)"
+        case Gaussian(std=std):
+            return f"Gaussian around `x_hat` with standard deviation {std:.6g}"
+        case Laplace(scale=None):
+            return "Laplace around `x_hat` with scale exp(`x_logscale`)"
+        case Laplace(scale=scale):
+            return f"Laplace around `x_hat` with scale {scale:.6g}"
 
 
 def _training(training: Training) -> str:
     shown = [(f"`{key}`", _value(value)) for key, value in training.options.items() if value is not None]
     metrics = [(key.replace("_", " "), f"{value:.6g}") for key, value in training.metrics.items()]
+    scored = "It stopped between two validations, so these weights have no score."
+    if any(name.startswith("test") for name, _ in metrics):
+        scored = f"On the test rows, in nats per row:\n\n{_table(('metric', 'value'), metrics)}"
     return f"""## Training
 
 Data: {training.data.name}, {training.data.train_rows:,} rows to train and {training.data.test_rows:,} to test.
-Objective: {training.objective}. On the test rows, in nats per row:
-
-{_table(("metric", "value"), metrics)}
+Objective: {training.objective}. {scored}
 
 Options:
 

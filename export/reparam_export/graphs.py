@@ -23,6 +23,20 @@ class EncoderGraph(nn.Module):
         return mean, logvar, mean + torch.exp(logvar / 2) * eps
 
 
+class CodeGraph(nn.Module):
+    """x [batch, *input] to z [batch, *latent]: the encoder of a plain autoencoder, which takes no noise."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.module = source.module
+        self._encode = source.encode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Z."""
+        (z,) = self._encode(x)
+        return z
+
+
 class DecoderGraph(nn.Module):
     """z [batch, *latent] to x_hat, then what the likelihood is scored with; each [batch, *input]."""
 

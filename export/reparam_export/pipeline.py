@@ -23,7 +23,7 @@ from reparam.errors import ExportError, OptionError
 from reparam.verification import BOUNDS, compare
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
-from reparam_export.graphs import DecoderGraph, EncoderGraph
+from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
 from reparam_export.passes.strip import strip
 from reparam_export.preview import preview
@@ -144,7 +144,7 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
     )
     models: dict[Role, onnx.ModelProto] = {}
     for contract, module in (
-        (encoder_contract(plan), EncoderGraph(source)),
+        (encoder_contract(plan), (CodeGraph if plan.deterministic else EncoderGraph)(source)),
         (decoder_contract(plan), DecoderGraph(source)),
     ):
         progress(f"trace {contract.role}")

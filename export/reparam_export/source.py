@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor, nn
 
-from reparam.bundle.manifest import Bernoulli, Gaussian, Input, Latent, Training
+from reparam.bundle.manifest import Input, Latent, Likelihood, Training
 
-Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+Encode = Callable[[Tensor], tuple[Tensor, ...]]
 Decode = Callable[[Tensor], dict[str, Tensor]]
 
 
@@ -20,7 +20,7 @@ class Source:
     Attributes:
         name: plain name for the bundle.
         module: the model itself; its mode is put to eval while the export looks, and back.
-        encode: x [batch, *input] to mean and logvar, each [batch, *latent].
+        encode: x [batch, *input] to mean and logvar, each [batch, *latent]; to z alone where `latent.noise` is None.
         decode: z [batch, *latent] to x_hat first, then what the likelihood is scored with, each [batch, *input].
         input: one row of x.
         latent: one row of z.
@@ -34,7 +34,7 @@ class Source:
     decode: Decode
     input: Input
     latent: Latent
-    likelihood: Bernoulli | Gaussian
+    likelihood: Likelihood
     training: Training | None
 
 

@@ -46,12 +46,17 @@ def reference(source: Source, batches: Iterable[int] = CHECKED) -> dict[int, Vec
 
 
 def run_source(source: Source, rows: range) -> dict[str, FloatArray]:
-    """x, eps, mean, logvar, z and the decoder's outputs of z for keyed rows."""
+    """x, eps, mean, logvar, z (x and z alone of a plain autoencoder) and the decoder's outputs of z for keyed rows."""
     x = torch.from_numpy(keyed_rows(rows, source.input))  # [n, *input]
-    eps = torch.from_numpy(reparam.noise(source.latent.noise or "normal", _SEED, rows, source.latent.shape))
-    mean, logvar = source.encode(x)  # [n, *latent] each
-    z = mean + torch.exp(logvar / 2) * eps
-    tensors = {"x": x, "eps": eps, "mean": mean, "logvar": logvar, "z": z, **source.decode(z)}
+    if source.latent.noise is None:
+        (z,) = source.encode(x)  # [n, *latent]
+        encoded = {"z": z}
+    else:
+        eps = torch.from_numpy(reparam.noise(source.latent.noise, _SEED, rows, source.latent.shape))
+        mean, logvar = source.encode(x)  # [n, *latent] each
+        z = mean + torch.exp(logvar / 2) * eps
+        encoded = {"eps": eps, "mean": mean, "logvar": logvar, "z": z}
+    tensors = {"x": x, **encoded, **source.decode(z)}
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray
-from reparam.bundle.manifest import Bernoulli, Gaussian
+from reparam.bundle.manifest import Bernoulli, Gaussian, Laplace
 from reparam.posterior import row_sums
 
 Nats = npt.NDArray[np.float64]
@@ -38,6 +38,19 @@ def _(likelihood: Bernoulli, x: FloatArray, outputs: Mapping[str, FloatArray]) -
 
 @log_prob.register
 def _(likelihood: Gaussian, x: FloatArray, outputs: Mapping[str, FloatArray]) -> Nats:
-    """The sum of -1/2 (((x - x_hat) / std)^2 + log(2 pi std^2))."""
-    error = (x.astype(np.float64) - outputs["x_hat"]) / likelihood.std
-    return row_sums(-0.5 * (error**2 + math.log(2.0 * math.pi * likelihood.std**2)))
+    """The sum of -1/2 (((x - x_hat) / std)^2 + log(2 pi std^2)); std is one for all, or exp(x_logvar / 2)."""
+    error = x.astype(np.float64) - outputs["x_hat"]
+    if likelihood.std is not None:
+        return row_sums(-0.5 * ((error / likelihood.std) ** 2 + math.log(2.0 * math.pi * likelihood.std**2)))
+    logvar = outputs["x_logvar"].astype(np.float64)
+    return row_sums(-0.5 * (error**2 * np.exp(-logvar) + logvar + math.log(2.0 * math.pi)))
+
+
+@log_prob.register
+def _(likelihood: Laplace, x: FloatArray, outputs: Mapping[str, FloatArray]) -> Nats:
+    """The sum of -|x - x_hat| / scale - log(2 scale); scale is one for all, or exp(x_logscale)."""
+    error = np.abs(x.astype(np.float64) - outputs["x_hat"])
+    if likelihood.scale is not None:
+        return row_sums(-error / likelihood.scale - math.log(2.0 * likelihood.scale))
+    logscale = outputs["x_logscale"].astype(np.float64)
+    return row_sums(-error * np.exp(-logscale) - logscale - math.log(2.0))

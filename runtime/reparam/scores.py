@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray, read_rows
 from reparam.engine.pair import Pair
-from reparam.engine.rows import Rows
-from reparam.laws import Law, noise
+from reparam.engine.rows import Rows, check_first_row
+from reparam.laws import Law, check_seed, noise
 from reparam.likelihood import Nats, log_prob
 from reparam.posterior import Posterior, row_sums
 
@@ -56,7 +56,7 @@ def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, al
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), equation 3, with the KL in closed form.
     """
-    law = rows.law()
+    law, seed = rows.law(), check_seed(seed)
     eps_of = rows.noise_of(None, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
 
     def step(pair: Pair, part: FloatArray, start: int, stop: int) -> list[FloatArray]:
@@ -96,6 +96,7 @@ def log_likelihood(
     Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8.
     """
     law, likelihood = rows.law(), rows.manifest.likelihood
+    seed, first_row = check_seed(seed), check_first_row(first_row, len(x))
     found = np.empty(len(x))
     for start, stop, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)

@@ -12,6 +12,12 @@ CONFIGS = {
     "mlp-bernoulli": VAEConfig(net="mlp", input_shape=(24,), latent=3, hidden=(16, 8)),
     "mlp-gaussian": VAEConfig(net="mlp", input_shape=(2, 5), latent=4, hidden=(16,), likelihood="gaussian", std=0.3),
     "conv-bernoulli": VAEConfig(net="conv", input_shape=(1, 8, 8), latent=5, hidden=(8, 16), activation="silu"),
+    "mlp-uniform": VAEConfig(net="mlp", input_shape=(7,), latent=3, hidden=(8,), posterior="uniform"),
+    "conv-laplace": VAEConfig(net="conv", input_shape=(1, 5, 6), latent=2, hidden=(4,), posterior="laplace"),
+    "mlp-laplace": VAEConfig(net="mlp", input_shape=(6,), latent=2, hidden=(8,), likelihood="laplace"),
+    "conv-gaussian-scaled": VAEConfig(
+        net="conv", input_shape=(2, 6, 5), latent=2, hidden=(4,), likelihood="gaussian", scale="per-dimension"
+    ),
     "conv-gaussian": VAEConfig(net="conv", input_shape=(3, 9, 7), latent=2, hidden=(4, 8), likelihood="gaussian"),
 }
 

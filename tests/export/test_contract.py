@@ -16,6 +16,13 @@ from reparam_train.options import VAEConfig
 REPOSITORY = Path(__file__).resolve().parents[2]
 Bundle = tuple[VAE, Path]
 
+# what a decoder gives besides x_hat, by kind and whether it has a constant
+SCORED = {"bernoulli": ["logits"], "gaussian of null": ["x_logvar"], "laplace of null": ["x_logscale"]}
+
+
+def told(likelihood: dict[str, object]) -> str:
+    return str(likelihood["kind"]) + (" of null" if None in likelihood.values() else "")
+
 
 def signature(values: object) -> list[tuple[str, list[str | int]]]:
     return [(v.name, [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]) for v in values]  # type: ignore[attr-defined]
@@ -25,11 +32,11 @@ def test_the_graphs_take_and_give_what_the_contract_names_in_its_order(bundle: P
     manifest = json.loads((bundle / "manifest.json").read_text())
     row, latent = manifest["input"]["shape"], manifest["latent"]["shape"]
     encoder, decoder = (onnx.load(bundle / f"{role}.onnx").graph for role in ("encoder", "decoder"))
-    logits = [("logits", ["batch", *row])] if manifest["likelihood"]["kind"] == "bernoulli" else []
+    scored = [(name, ["batch", *row]) for name in SCORED.get(told(manifest["likelihood"]), [])]
     assert signature(encoder.input) == [("x", ["batch", *row]), ("eps", ["batch", *latent])]
     assert signature(encoder.output) == [(name, ["batch", *latent]) for name in ("mean", "logvar", "z")]
     assert signature(decoder.input) == [("z", ["batch", *latent])]
-    assert signature(decoder.output) == [("x_hat", ["batch", *row]), *logits]
+    assert signature(decoder.output) == [("x_hat", ["batch", *row]), *scored]
 
 
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
@@ -81,8 +88,8 @@ def test_golden_vectors_hold_every_array_at_batch_one_and_three_within_a_mebibyt
     _, folder = exported
     with np.load(folder / "golden.npz") as golden:
         names = set(golden.files)
-    logits = {"logits"} if exported[0].config.likelihood == "bernoulli" else set()
-    arrays = {"x", "eps", "mean", "logvar", "z", "x_hat"} | logits
+    scored = SCORED.get(told(json.loads((folder / "manifest.json").read_text())["likelihood"]), [])
+    arrays = {"x", "eps", "mean", "logvar", "z", "x_hat", *scored}
     assert names == {f"{name}_{batch}" for name in arrays for batch in (1, 3)}
     assert (folder / "golden.npz").stat().st_size <= 1 << 20
 
@@ -105,6 +112,10 @@ def test_the_manifest_records_the_constants_of_the_likelihood(tmp_path: Path) ->
     config = VAEConfig(net="mlp", input_shape=(6,), latent=2, hidden=(4,), likelihood="gaussian", std=0.25)
     manifest = reparam_export.export(VAE.build(config, seed=1), tmp_path / "gaussian")
     assert manifest.likelihood.std == 0.25  # type: ignore[union-attr]
+    config = VAEConfig(net="mlp", input_shape=(6,), latent=2, hidden=(4,), likelihood="laplace", std=0.25)
+    manifest = reparam_export.export(VAE.build(config, seed=1), tmp_path / "laplace")
+    assert manifest.likelihood.scale == pytest.approx(0.25 / 2**0.5)  # type: ignore[union-attr]
+    assert "Laplace around `x_hat` with scale 0.176777" in (tmp_path / "laplace" / "README.md").read_text()
 
 
 def test_an_image_model_gets_a_preview_that_its_card_shows(tmp_path: Path) -> None:

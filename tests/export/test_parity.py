@@ -17,7 +17,7 @@ def rows(model: VAE, n: int) -> tuple[np.ndarray, np.ndarray]:
     x = reparam.noise("uniform", 3, range(n), model.config.input_shape, stream="data") / np.float32(3.5) + np.float32(
         0.5
     )
-    return x, reparam.noise("normal", 3, range(n), (model.config.latent,))
+    return x, reparam.noise(model.config.posterior, 3, range(n), (model.config.latent,))
 
 
 def by_torch(model: VAE, x: np.ndarray, eps: np.ndarray) -> dict[str, np.ndarray]:
@@ -65,7 +65,7 @@ def test_with_eps_of_zeros_z_is_the_mean_to_the_bit(exported: Bundle) -> None:
 def test_the_same_seed_gives_torch_and_the_runtime_the_same_z(exported: Bundle) -> None:
     model, folder = exported
     x, _ = rows(model, 40)
-    eps = reparam.noise("normal", 11, range(40), (model.config.latent,))
+    eps = reparam.noise(model.config.posterior, 11, range(40), (model.config.latent,))
     with reparam.load(folder, device="cpu") as vae:
         np.testing.assert_allclose(vae.sample(x, seed=11), by_torch(model, x, eps)["z"], rtol=1e-5, atol=1e-5)
 
@@ -76,7 +76,7 @@ def test_the_kl_of_the_runtime_is_that_of_the_training_package(exported: Bundle)
     model, folder = exported
     x, _ = rows(model, 20)
     with reparam.load(folder, device="cpu") as vae, torch.no_grad():
-        wanted = posteriors.kl(*model.encode(torch.from_numpy(x)))
+        wanted = posteriors.kl(*model.encode(torch.from_numpy(x)), model.config.posterior)
         np.testing.assert_allclose(vae.encode(x).kl(), wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 

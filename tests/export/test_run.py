@@ -46,6 +46,22 @@ def test_a_run_with_the_same_seed_prints_the_same_elbo_to_the_last_digit(folder:
     ]
 
 
+def test_a_plain_autoencoder_says_that_it_has_no_elbo_and_its_card_says_so_too(folder: Path) -> None:
+    options = ["--net", "mlp", "--hidden", "8", "--latent", "2", "--epochs", "1", "--limit", "100"]
+    done = reparam("train", "digits", "--out", "plain", *options, "--objective", "autoencoder", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["test_elbo"], printed["test_rate"]) == (None, None)
+    assert reparam("export", "plain", "plain-bundle", cwd=folder).returncode == 0
+    manifest = json.loads((folder / "plain-bundle" / "manifest.json").read_text())
+    assert (manifest["deterministic"], manifest["latent"]["noise"]) == (True, None)
+    assert set(manifest["training"]["metrics"]) == {"epoch", "step", "test_distortion"}
+    card = (folder / "plain-bundle" / "README.md").read_text()
+    assert "takes no noise and has no posterior" in card
+    assert "Objective: distortion alone (a plain autoencoder)" in card
+    assert reparam("verify", "plain-bundle", cwd=folder).returncode == 0
+
+
 def test_a_missing_run_is_one_line_and_exit_code_3(folder: Path) -> None:
     done = reparam("export", "nowhere", "bundle2", cwd=folder)
     assert done.returncode == 3

@@ -1,6 +1,7 @@
 """The commands: each gives the Python API's numbers to the bit, and says in one document what it did."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -236,12 +237,16 @@ def test_the_version_is_the_packages(cli: Cli) -> None:
     assert cli("--version").out == metadata.version("reparam") + "\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the processor time of children is not told there")
 def test_help_answers_in_under_a_third_of_a_second() -> None:
     command = [reparam_script(), "--help"]
 
     def seconds() -> float:
-        begin = time.perf_counter()
+        """Of processor time, where a busy machine stretches the clock's."""
+        clock, before = time.perf_counter(), os.times()
         subprocess.run(command, capture_output=True, check=True)
-        return time.perf_counter() - begin
+        after = os.times()
+        spent = after.children_user - before.children_user + after.children_system - before.children_system
+        return min(spent, time.perf_counter() - clock)
 
     assert any(seconds() < 0.3 for _ in range(10))  # the best of several, on a machine that others use too

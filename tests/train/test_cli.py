@@ -1,6 +1,10 @@
 import json
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +40,8 @@ def test_training_prints_a_summary_for_people(tmp_path: Path) -> None:
 def test_training_prints_one_json_document_for_programs(tmp_path: Path) -> None:
     found = json.loads(ok(train, "digits", "--out", tmp_path / "run", "--json", *TINY))
     assert set(found) == {
-        *("run", "epochs", "steps", "test_elbo", "test_rate", "test_distortion", "seconds", "rows_per_second")
+        *("run", "epochs", "steps", "test_elbo", "test_rate", "test_distortion", "seconds", "rows_per_second"),
+        "stopped_early",
     }
     assert found["test_elbo"] == read_run(tmp_path / "run").metrics["test_elbo"]
 
@@ -57,6 +62,22 @@ def test_a_resumed_run_keeps_the_options_that_are_left_out(tmp_path: Path) -> No
     assert "3 epochs, 6 steps" in ok(train, "digits", "--out", tmp_path / "run", "--resume", "--epochs", "3")
     with pytest.raises(OptionError, match=r"latent: .* was started with 2, got 5"):
         raise_(run(train, "digits", "--out", tmp_path / "run", "--resume", "--latent", "5"))
+
+
+def test_a_stopped_run_prints_the_line_that_resumes_it(tmp_path: Path) -> None:
+    out = tmp_path / "a run"
+    command = [sys.executable, "-m", "reparam.cli.main", "train", "digits", "--out", str(out), "--epochs", "100000"]
+    with subprocess.Popen([*command, *TINY[:-4], "--device", "cpu"], stderr=subprocess.PIPE, text=True) as process:
+        while not (out / "checkpoint.pt").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    found = re.search(r"stopped by SIGTERM after (\d+) steps; a checkpoint is there; go on with: reparam (.*)", said)
+    assert found is not None, said
+    line = shlex.split(found[2])
+    assert line == ["train", "digits", "--out", str(out), "--resume"]
+    assert read_run(out).metrics["step"] == int(found[1])
 
 
 def test_an_existing_run_is_refused(tmp_path: Path) -> None:
@@ -86,7 +107,7 @@ def test_features_get_an_mlp_and_a_gaussian_without_being_told(tmp_path: Path) -
 def test_every_option_says_its_meaning_and_default() -> None:
     for parameter in train.params:
         text = getattr(parameter, "help", None)
-        if parameter.name not in ("data", "out", "resume", "as_json"):
+        if parameter.name not in ("data", "out", "resume", "as_json", "dry_run"):
             assert "[default: " in (text or ""), parameter.name
 
 

@@ -1,5 +1,7 @@
+import csv
 import json
 import math
+import signal
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,19 @@ from reparam_train import device
 from reparam_train.checkpoint import read_run
 from reparam_train.data import Data, load
 from reparam_train.loop import fit
-from reparam_train.options import LIKELIHOODS, NETS, Likelihood, Net, Options, VAEConfig, config_for
+from reparam_train.options import (
+    LIKELIHOODS,
+    NETS,
+    Likelihood,
+    Net,
+    Objective,
+    Options,
+    Schedule,
+    VAEConfig,
+    config_for,
+)
+from reparam_train.schedule import step_size
+from reparam_train.signals import Interrupted
 
 replace = msgspec.structs.replace
 
@@ -87,6 +101,171 @@ def test_a_run_stopped_at_any_step_ends_with_the_same_bits(
     fit(digits, tiny_config, tiny_options, out=out, resume=True)
     assert same(out, tiny_run)
     assert (out / "metrics.jsonl").read_text() == (tiny_run / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 6, 15])
+def test_a_signal_ends_the_step_leaves_a_checkpoint_and_the_resumed_run_has_the_same_bits(
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+    stop_at: int,
+    number: signal.Signals,
+) -> None:
+    out, real = tmp_path / "stopped", reparam_train.loop._step
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+
+    def signalled(training: reparam_train.loop._Training, indices: object) -> None:
+        if training.step == stop_at - 1:
+            signal.raise_signal(number)
+        real(training, indices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reparam_train.loop, "_step", signalled)
+        with pytest.raises(Interrupted, match=f"stopped by {number.name} after {stop_at} steps; a checkpoint is there"):
+            fit(digits, tiny_config, tiny_options, out=out)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert read_run(out).metrics == {"epoch": (stop_at - 1) // 4, "step": stop_at}
+    fit(digits, tiny_config, tiny_options, out=out, resume=True)
+    assert same(out, tiny_run)
+    for name in ("metrics.jsonl", "metrics.csv"):
+        assert (out / name).read_text() == (tiny_run / name).read_text()
+
+
+def test_checkpoints_between_validations_change_nothing_and_shorten_what_a_kill_costs(
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+) -> None:
+    out, real, options = tmp_path / "often", reparam_train.loop._step, replace(tiny_options, checkpoint_every=3)
+    steps = []
+
+    def counted(training: reparam_train.loop._Training, indices: object) -> None:
+        if training.step == 7 and not steps.count(7):
+            steps.append(7)
+            raise MemoryError
+        steps.append(training.step)
+        real(training, indices)
+
+    monkeypatch.setattr(reparam_train.loop, "_step", counted)
+    with pytest.raises(MemoryError):
+        fit(digits, tiny_config, options, out=out)
+    fit(digits, tiny_config, options, out=out, resume=True)
+    assert steps == [*range(7), 7, *range(6, 16)]
+    assert same(out, tiny_run)
+    assert (out / "metrics.jsonl").read_text() == (tiny_run / "metrics.jsonl").read_text()
+
+
+def test_the_metrics_stand_in_a_table_too(tiny_run: Path) -> None:
+    lines = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    rows = list(csv.DictReader((tiny_run / "metrics.csv").read_text().splitlines()))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == lines
+    assert len(lines) == 2
+
+
+def test_training_ends_early_once_nothing_gets_better_and_stays_ended(
+    tmp_path: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    options = replace(tiny_options, epochs=50, validate_every=1, lr=0.5, patience=2)
+    result = fit(digits, tiny_config, options, out=tmp_path / "run")
+    scores = [json.loads(line)["test_elbo"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert result.stopped_early
+    assert result.epochs == len(scores) < 50
+    assert max(scores) == scores[-3]
+    again = fit(digits, tiny_config, options, out=tmp_path / "run", resume=True)
+    assert (again.epochs, again.stopped_early) == (result.epochs, True)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_a_schedule_moves_the_step_size_and_resumes_to_the_bit(
+    *,
+    tmp_path: Path,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+    schedule: Schedule,
+) -> None:
+    options = replace(tiny_options, schedule=schedule, lr_decay_every=2, validate_every=1)
+    fit(digits, tiny_config, options, out=tmp_path / "whole")
+    assert not same(tmp_path / "whole", tiny_run)
+    found = [step_size(options, step=step, steps_per_epoch=4) for step in range(16)]
+    assert found[0] == 2e-3
+    assert found == sorted(found, reverse=True)
+    if schedule == "step":
+        assert found == pytest.approx([2e-3] * 8 + [2e-4] * 8)
+        fit(digits, tiny_config, replace(options, epochs=3), out=tmp_path / "parts")
+        fit(digits, tiny_config, options, out=tmp_path / "parts", resume=True)
+        assert same(tmp_path / "parts", tmp_path / "whole")
+    else:
+        with pytest.raises(OptionError, match=r"epochs: .* cosine schedule, which depends on it, got 9"):
+            fit(digits, tiny_config, replace(options, epochs=9), out=tmp_path / "whole", resume=True)
+
+
+def test_clipping_bounds_the_gradient_of_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    norms, real = [], reparam_train.loop._step
+
+    def measured(training: reparam_train.loop._Training, indices: object) -> None:
+        real(training, indices)
+        gradients = [value.grad for value in training.model.parameters() if value.grad is not None]
+        norms.append(math.sqrt(sum(gradient.square().sum().item() for gradient in gradients)))
+
+    monkeypatch.setattr(reparam_train.loop, "_step", measured)
+    for clip_norm in (None, 0.5):
+        options = replace(tiny_options, epochs=1, clip_norm=clip_norm)
+        fit(digits, tiny_config, options, out=tmp_path / str(clip_norm))
+    assert min(norms[:4]) > 0.6
+    assert norms[4:] == pytest.approx([0.5] * 4, rel=1e-3)
+
+
+def test_bf16_trains_float32_weights_to_nearly_the_same_elbo(
+    tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    result = fit(digits, tiny_config, replace(tiny_options, amp="bf16"), out=tmp_path / "bf16")
+    assert result.metrics["test_elbo"] == pytest.approx(read_run(tiny_run).metrics["test_elbo"], abs=0.2)
+    assert not same(tmp_path / "bf16", tiny_run)
+    assert {value.dtype for value in weights(tmp_path / "bf16").values()} == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")  # torch.compile's own imports
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_a_compiled_run_gives_nearly_the_same_elbo_and_resumes_to_the_bit(
+    tmp_path: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options, objective: Objective
+) -> None:
+    options = replace(tiny_options, compile=True, objective=objective)
+    plain = fit(digits, tiny_config, replace(options, compile=False), out=tmp_path / "plain")
+    whole = fit(digits, tiny_config, options, out=tmp_path / "whole")
+    assert whole.metrics["test_elbo"] == pytest.approx(plain.metrics["test_elbo"], abs=0.01)
+    fit(digits, tiny_config, replace(options, epochs=2), out=tmp_path / "parts")
+    fit(digits, tiny_config, options, out=tmp_path / "parts", resume=True)
+    assert same(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_weights_that_are_not_finite_are_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Data, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    real = reparam_train.loop._step
+
+    def poisoned(training: reparam_train.loop._Training, indices: object) -> None:
+        real(training, indices)
+        if training.step == 10:
+            next(training.model.parameters()).data.fill_(math.inf)
+
+    monkeypatch.setattr(reparam_train.loop, "_step", poisoned)
+    with pytest.raises(TrainingDiverged, match="weights: must stay finite, they are not after 10 steps"):
+        fit(digits, tiny_config, replace(tiny_options, checkpoint_every=1), out=tmp_path / "run")
+    assert read_run(tmp_path / "run").metrics["step"] == 9
 
 
 def test_resuming_a_complete_run_changes_nothing(
@@ -198,9 +377,14 @@ def test_training_leaves_torch_s_settings_and_generator_as_they_were(
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"patience": 0}, "patience: must be at least 1, got 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every: must be at least 1, got 0"),
+        ({"clip_norm": 0.0}, "clip_norm: must be a finite number above 0, got 0.0"),
+        ({"schedule": "linear"}, "schedule: must be one of constant, cosine, step, got 'linear'"),
+        ({"amp": "fp16"}, "amp: must be one of none, bf16, got 'fp16'"),
         ({"limit": 0}, "limit: must be at least 1, got 0"),
         ({"lr": math.nan}, "lr: must be a finite number above 0, got nan"),
-        ({"seed": 2**64}, "seed: must be 0 <= seed"),
+        ({"seed": 2**64}, "seed: must be an integer from 0 to"),
         ({"device": "tpu"}, "device: must be one of cpu, cuda, auto, got 'tpu'"),
     ],
 )

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from reparam.errors import OptionError
-from reparam_train import objectives
 from reparam_train.model import VAE, VAEConfig
+from reparam_train.objectives import bound
 from reparam_train.options import ACTIVATIONS, LIKELIHOODS, NETS, Activation, Likelihood, Net
 
 HIDDEN: dict[Net, tuple[int, ...]] = {"mlp": (16,), "conv": (4, 6)}
@@ -32,7 +32,8 @@ def test_a_decoded_row_has_exactly_the_shape_of_the_input(net: Net, shape: tuple
 @pytest.mark.parametrize(("net", "likelihood"), list(itertools.product(NETS, LIKELIHOODS)))
 def test_every_parameter_gets_a_gradient(net: Net, likelihood: Likelihood) -> None:
     model = make(net, likelihood, activation="tanh")
-    objectives.terms(model, torch.rand(5, 1, 8, 8), torch.randn(5, 3)).loss().backward()
+    terms = bound.terms(model, torch.rand(5, 1, 8, 8), torch.randn(5, 3))
+    (terms.rate + terms.distortion).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
@@ -62,13 +63,12 @@ def test_logvar_stays_in_its_bounds_for_absurd_rows() -> None:
     assert -30 <= logvar.min() <= logvar.max() <= 20
 
 
-def test_loss_is_the_mean_of_rate_plus_distortion_over_rows() -> None:
-    x, eps, model = torch.rand(5, 1, 8, 8), torch.randn(5, 3), make()
-    terms = objectives.terms(model, x, eps)
-    assert terms.rate.shape == terms.distortion.shape == (5,)
-    mean, logvar, outputs = model(x, eps)
-    rate = (mean.square() + logvar.exp() - logvar - 1).sum() / 2
-    torch.testing.assert_close(terms.loss(), (rate - model.log_prob(x, outputs).sum()) / 5)
+def test_a_plain_autoencoder_has_a_code_and_no_posterior() -> None:
+    model = make(posterior="none")
+    assert model.code(torch.rand(2, 1, 8, 8)).shape == (2, 3)
+    assert not [name for name, _ in model.named_parameters() if "logvar" in name]
+    with pytest.raises(OptionError, match=r"encode: a plain autoencoder has no posterior; call code\(x\) for its z"):
+        model.encode(torch.rand(2, 1, 8, 8))
 
 
 def test_likelihood_constants_are_those_of_the_law() -> None:
@@ -80,12 +80,17 @@ def test_likelihood_constants_are_those_of_the_law() -> None:
     ("changes", "message"),
     [
         ({"net": "vit"}, "net: must be one of mlp, conv, got 'vit'"),
+        ({"posterior": "cauchy"}, "posterior: must be one of normal, uniform, laplace, none, got 'cauchy'"),
         ({"latent": 0}, "latent: must be at least 1, got 0"),
         ({"hidden": ()}, r"hidden: must hold one or more sizes of at least 1, got \[\]"),
         ({"input_shape": (1, 0)}, "input_shape: must hold"),
         ({"net": "conv", "input_shape": (64,)}, r"net: conv needs rows of shape .*, got \[64\]; use mlp"),
         ({"net": "conv", "input_shape": (1, 3, 8)}, "both sides at least 4"),
-        ({"std": 0.1}, "std: belongs to likelihood gaussian, got bernoulli"),
+        ({"std": 0.1}, "std: belongs to likelihood gaussian or laplace, got bernoulli"),
+        ({"scale": "optimal"}, "scale: belongs to likelihood gaussian or laplace, got bernoulli"),
+        ({"likelihood": "laplace", "scale": "optimal"}, "scale: optimal belongs to likelihood gaussian, got laplace"),
+        ({"likelihood": "gaussian", "scale": "optimal", "std": 0.1}, "scale: std fixes one for all dimensions"),
+        ({"scale": "free"}, "scale: must be one of shared, per-dimension, optimal, got 'free'"),
         ({"likelihood": "gaussian", "std": 0.0}, "std: must be a finite number above 0, got 0.0"),
         ({"likelihood": "gaussian", "std": float("nan")}, "std: must be a finite number above 0, got nan"),
     ],

@@ -4,23 +4,58 @@ import numpy as np
 import pytest
 import torch
 
+from reparam.laws import LAWS, Law
+from reparam.posterior import Posterior
 from reparam_train import posteriors
+
+HALF_WIDTH = math.sqrt(3)
+
+
+def log_density(law: Law, eps: np.ndarray) -> np.ndarray:
+    """Of the standardised laws, from their textbook densities."""
+    if law == "normal":
+        return -0.5 * (eps**2 + math.log(2 * math.pi))
+    if law == "uniform":
+        return np.full_like(eps, -math.log(2 * HALF_WIDTH))
+    return -math.sqrt(2) * np.abs(eps) - math.log(math.sqrt(2))
 
 
 def test_kl_of_the_prior_is_zero() -> None:
     assert posteriors.kl(torch.zeros(4, 3), torch.zeros(4, 3)).tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize(("mean", "logvar"), [(0.0, 0.0), (1.5, -2.0), (-0.3, 1.2), (4.0, -8.0)])
-def test_kl_agrees_with_quadrature(mean: float, logvar: float) -> None:
-    std = math.exp(logvar / 2)
-    z = np.linspace(mean - 12 * std, mean + 12 * std, 20_001)
-    log_q = -0.5 * (((z - mean) / std) ** 2 + logvar + math.log(2 * math.pi))
+def test_kl_agrees_with_quadrature(law: Law, mean: float, logvar: float) -> None:
+    reach, cells = HALF_WIDTH if law == "uniform" else 30.0, 200_000
+    eps = (np.arange(cells) + 0.5) / cells * 2 * reach - reach  # the midpoint rule
+    log_q = log_density(law, eps) - logvar / 2
+    z = mean + math.exp(logvar / 2) * eps
     log_p = -0.5 * (z**2 + math.log(2 * math.pi))
-    expected = np.sum(np.exp(log_q) * (log_q - log_p)) * (z[1] - z[0])
+    expected = np.sum(np.exp(log_density(law, eps)) * (log_q - log_p)) * 2 * reach / cells
     double = torch.float64
-    found = posteriors.kl(torch.tensor([[mean]], dtype=double), torch.tensor([[logvar]], dtype=double))
-    assert found.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    found = posteriors.kl(torch.tensor([[mean]], dtype=double), torch.tensor([[logvar]], dtype=double), law)
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_kl_is_the_runtime_s_and_its_formula(law: Law) -> None:
+    mean, logvar = torch.randn(6, 4), torch.randn(6, 4)
+    found = posteriors.kl(mean, logvar, law)
+    np.testing.assert_allclose(found, Posterior(mean.numpy(), logvar.numpy(), law).kl(), rtol=1e-5)
+    std, half_square = (logvar / 2).exp(), (mean**2 + logvar.exp()) / 2
+    own = {
+        "normal": -std.log() - 0.5 + half_square,
+        "uniform": -(2 * math.sqrt(3) * std).log() + math.log(2 * math.pi) / 2 + half_square,
+        "laplace": -(math.sqrt(2) * std).log() - 1 + math.log(2 * math.pi) / 2 + half_square,
+    }
+    torch.testing.assert_close(found, own[law].sum(1))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_no_kl_is_below_that_of_the_normal_law(law: Law) -> None:
+    mean, logvar = torch.randn(50, 1), torch.randn(50, 1)
+    assert (posteriors.kl(mean, logvar, law) >= posteriors.kl(mean, logvar)).all()
 
 
 def test_kl_sums_over_the_latent_and_not_over_rows() -> None:
@@ -32,6 +67,18 @@ def test_kl_sums_over_the_latent_and_not_over_rows() -> None:
 def test_kl_keeps_its_digits_near_the_prior() -> None:
     logvar = torch.tensor([[1e-3]])
     assert posteriors.kl(torch.zeros(1, 1), logvar).item() == pytest.approx(1e-6 / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_density_of_a_sample_is_that_of_its_noise_over_the_scale(law: Law) -> None:
+    eps, logvar = torch.rand(7, 5, 3).double() * 2 - 1, torch.randn(5, 3).double()
+    expected = (log_density(law, eps.numpy()) - logvar.numpy() / 2).sum(-1)
+    np.testing.assert_allclose(posteriors.log_density(eps, logvar, law), expected)
+
+
+def test_the_density_of_the_prior_is_the_standard_normal_s() -> None:
+    z = torch.randn(7, 5, 3).double()
+    np.testing.assert_allclose(posteriors.log_prior(z), log_density("normal", z.numpy()).sum(-1))
 
 
 def test_zero_noise_gives_the_mean() -> None:

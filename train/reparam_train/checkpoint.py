@@ -1,8 +1,9 @@
 """Checkpoints of a run: the weights, the optimiser and the step, each file with its sha256 beside it.
 
-A run folder holds run.json (see record.py), checkpoint.pt and checkpoint.previous.pt, each with a .sha256, and
-metrics.jsonl. A save first copies the last good checkpoint to checkpoint.previous.pt with its hash, and only then
-replaces checkpoint.pt, so a kill at any moment leaves at least one file that matches its hash.
+A run folder holds run.json (see record.py), checkpoint.pt and checkpoint.previous.pt, each with a .sha256, and the
+validations as metrics.jsonl and metrics.csv. A save first copies the last good checkpoint to checkpoint.previous.pt
+with its hash, and only then replaces checkpoint.pt, so a kill at any moment leaves at least one file that matches its
+hash.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from reparam_train.record import RunRecord
 CURRENT: Final = "checkpoint.pt"
 PREVIOUS: Final = "checkpoint.previous.pt"
 METRICS: Final = "metrics.jsonl"
+TABLE: Final = "metrics.csv"
 FORMAT: Final = 1
 
 
@@ -39,9 +41,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epoch: int
     """Epochs that are done."""
     step: int
-    """Steps that are done."""
+    """Steps that are done, over the whole run; step - epoch * steps an epoch is the place within the epoch."""
     metrics: dict[str, float]
-    """Of the validation that came with this checkpoint."""
+    """Of the last validation, with its epoch and step; empty before the first."""
+    best: float | None = None
+    """The best score of a validation so far: the test ELBO, or minus the distortion where there is none."""
+    stale: int = 0
+    """Validations since then."""
 
 
 class _Head(msgspec.Struct):
@@ -58,11 +64,12 @@ class Run:
     """In eval mode, on the CPU."""
     record: RunRecord
     metrics: dict[str, float]
-    """Of the last validation, in nats per row: test_elbo, test_rate, test_distortion; and epoch and step."""
+    """Of these weights, in nats per row: test_elbo, test_rate, test_distortion (alone for a plain autoencoder); and
+    epoch and step. Epoch and step alone where the run stopped between two validations."""
 
 
 def read_run(path: Path) -> Run:
-    """The model of a run folder, with its record and the metrics of its last validation.
+    """The model of a run folder, with its record and the metrics of its validation.
 
     Args:
         path: the folder that `reparam train --out` wrote.
@@ -82,7 +89,10 @@ def read_run(path: Path) -> Run:
         )
     model = VAE.build(found.config, seed=0)  # leaves torch's global generator alone; the weights are replaced
     load_model(path, model, state)
-    return Run(model.eval(), found, state.metrics)
+    metrics = state.metrics
+    if metrics.get("step") != state.step:  # those of older weights
+        metrics = {"epoch": float(state.epoch), "step": float(state.step)}
+    return Run(model.eval(), found, metrics)
 
 
 def load_model(path: Path, model: VAE, state: State) -> None:
@@ -131,15 +141,25 @@ def good_bytes(file: Path) -> bytes | None:
 
 
 def save(path: Path, state: State) -> None:
-    """Writes a checkpoint and its line of metrics.jsonl, keeping the last good one; `OutputError` where that fails."""
+    """Writes a checkpoint and its line of the metrics, keeping the last good one; `OutputError` where that fails."""
     last = good_bytes(path / CURRENT)
     if last is not None:  # a damaged file never replaces a good one
         _write_hashed(path / PREVIOUS, last)
     buffer = io.BytesIO()
     torch.save({name: getattr(state, name) for name in state.__struct_fields__}, buffer)
     _write_hashed(path / CURRENT, buffer.getvalue())
-    lines = [line for line in _metrics(path) if line.get("step", 0) < state.step]  # a fallback forgets what came after
-    write_bytes(path / METRICS, b"".join(msgspec.json.encode(line) + b"\n" for line in [*lines, state.metrics]))
+    if state.metrics:
+        last_step = state.metrics.get("step", state.step)
+        lines = [line for line in _metrics(path) if line.get("step", 0) < last_step]  # a fallback forgets later ones
+        _write_metrics(path, [*lines, state.metrics])
+
+
+def _write_metrics(path: Path, lines: list[dict[str, float]]) -> None:
+    """The validations as JSON lines, and as a table for spreadsheets."""
+    write_bytes(path / METRICS, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    rows = [names, *([repr(line[name]) if name in line else "" for name in names] for line in lines)]
+    write_bytes(path / TABLE, "".join(",".join(row) + "\n" for row in rows).encode("ascii"))
 
 
 def _write_hashed(file: Path, data: bytes) -> None:

@@ -1,6 +1,8 @@
 """Where training runs, and torch's process-wide settings while it does."""
 
 import contextlib
+import os
+import shutil
 from collections.abc import Generator
 from typing import Any
 
@@ -17,6 +19,13 @@ def pick(name: Device) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceUnavailable(f"device: cuda asked for, but torch {torch.__version__} sees no card; use --device cpu")
     return torch.device(name)
+
+
+def check_compiler(where: torch.device) -> None:
+    """`DeviceUnavailable` unless torch.compile finds what it needs for this device."""
+    names = [os.environ.get("CXX", ""), "g++", "clang++", "cl"]
+    if where.type == "cpu" and not any(name and shutil.which(name) for name in names):
+        raise DeviceUnavailable("compile: needs a C++ compiler on a CPU, found none; install g++ or leave it out")
 
 
 @contextlib.contextmanager

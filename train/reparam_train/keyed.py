@@ -6,6 +6,9 @@ Row numbers of `reparam.noise` are parted so that no two uses under one seed eve
 |---------------------|-----------|----------------------------------------------------------------------------|
 | i                   | posterior | evaluation of row i, here and in the runtime                               |
 | 2^63 + s B + p      | posterior | training: step s (from 0), place p in the global batch of B rows           |
+| i                   | data      | binarisation of test row i                                                 |
+| 2^62 + i            | data      | static binarisation of training row i                                      |
+| 2^63 + s B + p      | data      | dynamic binarisation of place p in step s                                  |
 | 3 * 2^62 + i        | data      | order: two words, in block e, are the key of training row i in epoch e     |
 
 The last batch of an epoch may be short; its places still count from s B. As s B stays far below 2^62, the ranges never
@@ -17,8 +20,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.laws import check_seed, noise, words
+from reparam.laws import Law, check_seed, noise, words
 
+FIRST_STATIC_ROW: Final = 2**62
 FIRST_TRAINING_ROW: Final = 2**63
 FIRST_ORDER_ROW: Final = 3 * 2**62
 
@@ -42,10 +46,23 @@ def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
     return np.argsort(low | high << np.uint64(32), kind="stable")
 
 
+def training_rows(*, step: int, batch_size: int, places: range) -> range:
+    """Row numbers 2^63 + step * batch_size + p of the places p of a step, as `training_noise` counts them."""
+    first = FIRST_TRAINING_ROW + step * batch_size
+    return range(first + places.start, first + places.stop)
+
+
 def training_noise(
-    seed: int, *, step: int, batch_size: int, places: range, shape: tuple[int, ...]
+    seed: int,
+    *,
+    step: int,
+    batch_size: int,
+    places: range,
+    shape: tuple[int, ...],
+    law: Law = "normal",
+    draws: int = 1,
 ) -> npt.NDArray[np.float32]:
-    """Noise (eps) of one training step: float32 [len(places), *shape].
+    """Noise (eps) of one training step: float32 [draws, len(places), *shape].
 
     Args:
         seed: 0 <= seed < 2^64.
@@ -53,17 +70,19 @@ def training_noise(
         batch_size: B, rows of a full global batch.
         places: of the rows within the global batch, 0 <= p < B.
         shape: of one row's latent.
+        law: of the noise, the posterior's.
+        draws: how many for each row, at least 1.
 
     Returns:
-        Noise of the rows 2^63 + step * B + p, law normal, stream posterior.
+        Noise of the rows 2^63 + step * B + p, stream posterior; place k on the first axis is draw k.
 
     Raises:
         OptionError: seed out of range.
     """
-    first = FIRST_TRAINING_ROW + step * batch_size
-    return noise("normal", seed, range(first + places.start, first + places.stop), shape)
+    rows = training_rows(step=step, batch_size=batch_size, places=places)
+    return np.stack([noise(law, seed, rows, shape, draw=draw) for draw in range(draws)])
 
 
-def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...], law: Law = "normal") -> npt.NDArray[np.float32]:
     """Noise (eps) of evaluation, float32 [len(rows), *shape]: what the runtime draws for these rows and this seed."""
-    return noise("normal", seed, rows, shape)
+    return noise(law, seed, rows, shape)

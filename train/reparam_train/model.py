@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from reparam.errors import OptionError
 from reparam.laws import check_seed
 from reparam_train import likelihoods, posteriors
 from reparam_train.nets import conv, mlp
@@ -12,10 +13,12 @@ __all__ = ["VAE", "VAEConfig"]
 
 
 class VAE(nn.Module):
-    """Encoder and decoder of one model, with a Gaussian posterior and the prior N(0, I).
+    """Encoder and decoder of one model, with a diagonal location-scale posterior and the prior N(0, I).
+
+    With posterior "none" it is a plain autoencoder: `code` gives z, and `encode`, which needs a posterior, refuses.
 
     Args:
-        config: the layers and the likelihood; kept as `config`.
+        config: the layers, the posterior and the likelihood; kept as `config`.
 
     Source:
         D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv:1312.6114).
@@ -34,9 +37,11 @@ class VAE(nn.Module):
         shape, hidden, activation = config.input_shape, config.hidden, config.activation
         self.encoder = (conv if config.net == "conv" else mlp).Encoder(shape, hidden, activation)
         self.mean = nn.Linear(self.encoder.width, config.latent)
-        self.logvar = nn.Linear(self.encoder.width, config.latent)
-        self.decoder = (conv if config.net == "conv" else mlp).Decoder(shape, hidden, activation, config.latent)
-        self.likelihood = likelihoods.build(config.likelihood, std=config.std)
+        if config.posterior != "none":
+            self.logvar = nn.Linear(self.encoder.width, config.latent)
+        self.likelihood = likelihoods.build(config.likelihood, std=config.std, scale=config.scale)
+        raw = (self.likelihood.parts * shape[0], *shape[1:])
+        self.decoder = (conv if config.net == "conv" else mlp).Decoder(raw, hidden, activation, config.latent)
 
     @classmethod
     def build(cls, config: VAEConfig, *, seed: int) -> "VAE":
@@ -57,25 +62,36 @@ class VAE(nn.Module):
 
         Returns:
             mean and logvar, each [batch, latent]; logvar lies in [-30, 20].
+
+        Raises:
+            OptionError: a plain autoencoder has no posterior; call `code`.
         """
+        if self.config.posterior == "none":
+            raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
         features = self.encoder(x)  # [batch, width]
-        return self.mean(features), posteriors.bounded(self.logvar(features))  # [batch, latent] each
+        mean, logvar = self.mean(features).to(x.dtype), self.logvar(features).to(x.dtype)  # autocast gives bfloat16
+        return mean, posteriors.bounded(logvar)  # [batch, latent] each
+
+    def code(self, x: Tensor) -> Tensor:
+        """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
+        z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
+        return z.to(x.dtype)
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:
         """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
 
         Returns:
-            "x_hat" first, the mean of p(x|z) in the data's own units; "logits" too for bernoulli; each
-            [batch, *input_shape].
+            "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli, "x_logvar" or
+            "x_logscale" where gaussian or laplace has a scale for each dimension; each [batch, *input_shape].
         """
-        return self.likelihood.outputs(self.decoder(z))
+        return self.likelihood.outputs(self.decoder(z).to(z.dtype))
 
     def log_prob(self, x: Tensor, outputs: likelihoods.Outputs) -> Tensor:
         """The value of log p(x|z) in nats per row, [batch], of x [batch, *input_shape] under what `decode` gave."""
         return self.likelihood.log_prob(x, outputs)
 
     def likelihood_constants(self) -> dict[str, float]:
-        """{"std": ...} in the data's units for gaussian, {} for bernoulli."""
+        """{"std": ...} or {"scale": ...}, in the data's units, where all dimensions share one; else {}."""
         return self.likelihood.constants()
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:

@@ -7,14 +7,16 @@ from reparam.errors import InputError, OptionError
 from reparam.files.atomic import as_output_error
 from reparam_train import record
 from reparam_train.data.split import Data
-from reparam_train.options import Options, VAEConfig
+from reparam_train.options import Options, VAEConfig, check_pair
 from reparam_train.record import RunRecord
 
-CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads"})  # what a resumed run may alter
+# what a resumed run may alter
+CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads", "patience", "checkpoint_every"})
 
 
 def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
     """The record of this run, once data and model are known to fit."""
+    check_pair(config, options)
     if data.shape != config.input_shape:
         raise InputError(
             f"{data.name}: the model takes rows of shape {list(config.input_shape)}, got {list(data.shape)}"
@@ -58,6 +60,11 @@ def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
                 raise OptionError(
                     f"{name}: {folder} was started with {was!r}, got {given!r}; leave it, or use another --out"
                 )
+    if now.options.schedule == "cosine" and before.options.epochs != now.options.epochs:
+        raise OptionError(
+            f"epochs: {folder} was started with {before.options.epochs} and a cosine schedule, which depends on it, "
+            f"got {now.options.epochs}; leave it, or use another --out"
+        )
     if before.data_sha256 != now.data_sha256:
         raise InputError(
             f"{now.data}: not the rows that {folder} was trained on, their sha256 differs; give the same data"

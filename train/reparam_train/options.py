@@ -10,17 +10,28 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from reparam.errors import OptionError
-from reparam.laws import check_seed
-from reparam_train.data.split import Data
+from reparam.laws import Law, check_seed
+from reparam_train.data.split import Binarize, Data
 
 Net = Literal["mlp", "conv"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
-Likelihood = Literal["bernoulli", "gaussian"]
+Posterior = Literal[Law, "none"]
+Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
+Likelihood = Literal["bernoulli", "gaussian", "laplace"]
+Scale = Literal["shared", "per-dimension", "optimal"]
+Schedule = Literal["constant", "cosine", "step"]
+Amp = Literal["none", "bf16"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
 ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
+POSTERIORS: Final[tuple[Posterior, ...]] = get_args(Posterior)
+OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
 LIKELIHOODS: Final[tuple[Likelihood, ...]] = get_args(Likelihood)
+SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
+BINARIZE: Final[tuple[Binarize, ...]] = get_args(Binarize)
+SCHEDULES: Final[tuple[Schedule, ...]] = get_args(Schedule)
+AMPS: Final[tuple[Amp, ...]] = get_args(Amp)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
 HIDDEN: Final[dict[Net, tuple[int, ...]]] = {"mlp": (200, 200), "conv": (32, 64)}
@@ -36,6 +47,11 @@ def _choose(name: str, value: str, allowed: Collection[str]) -> None:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise OptionError(f"{name}: must be at least 1, got {value}")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise OptionError(f"{name}: must be a finite number of at least 0, got {value}")
 
 
 def _positive(name: str, value: float) -> None:
@@ -55,13 +71,19 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hidden: tuple[int, ...]
     """Widths of the encoder's layers (mlp) or channels of its stride-2 convolutions (conv); the decoder mirrors it."""
     activation: Activation = "relu"
+    posterior: Posterior = "normal"
+    """Law of the standardised noise eps in z = mean + std eps; "none" is a plain autoencoder, which takes no noise."""
     likelihood: Likelihood = "bernoulli"
     std: float | None = None
-    """gaussian: the fixed standard deviation of p(x|z) in the data's units; None learns one shared scalar."""
+    """gaussian, laplace: the fixed standard deviation of p(x|z) in the data's units; None finds it as `scale` says."""
+    scale: Scale = "shared"
+    """gaussian, laplace: "shared" learns one for all dimensions, "per-dimension" is an output of the decoder, "optimal"
+    (gaussian) is the root mean square of x - x_hat."""
 
     def __post_init__(self) -> None:
         _choose("net", self.net, NETS)
         _choose("activation", self.activation, ACTIVATIONS)
+        _choose("posterior", self.posterior, POSTERIORS)
         _choose("likelihood", self.likelihood, LIKELIHOODS)
         _at_least_one("latent", self.latent)
         for name, sizes in (("input_shape", self.input_shape), ("hidden", self.hidden)):
@@ -74,8 +96,21 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
         if self.std is not None:
             _positive("std", self.std)
-            if self.likelihood != "gaussian":
-                raise OptionError(f"std: belongs to likelihood gaussian, got {self.likelihood}; leave std out")
+        _choose("scale", self.scale, SCALES)
+        if self.likelihood == "bernoulli" and (self.std is not None or self.scale != "shared"):
+            name = "std" if self.scale == "shared" else "scale"
+            raise OptionError(f"{name}: belongs to likelihood gaussian or laplace, got bernoulli; leave {name} out")
+        if self.std is not None and self.scale != "shared":
+            raise OptionError(f"scale: std fixes one for all dimensions, got {self.scale} too; leave one of them out")
+        if self.scale == "optimal" and self.likelihood != "gaussian":
+            raise OptionError(f"scale: optimal belongs to likelihood gaussian, got {self.likelihood}; use shared")
+
+    @property
+    def law(self) -> Law:
+        """Of the noise; `OptionError` for a plain autoencoder, which takes none."""
+        if self.posterior == "none":
+            raise OptionError("posterior: a plain autoencoder has none, so there is neither noise nor rate nor ELBO")
+        return self.posterior
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,17 +134,85 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """CPU threads of torch; None leaves torch's own choice. The last bit of a result may depend on it."""
     limit: int | None = None
     """Use only so many first rows of each split, for trials; None uses all."""
+    schedule: Schedule = "constant"
+    """Of the step size: "cosine" falls from lr to 0 over all epochs, "step" multiplies it by lr_decay now and then."""
+    lr_decay: float = 0.1
+    """step: factor of the step size."""
+    lr_decay_every: int = 30
+    """step: epochs between two such factors."""
+    clip_norm: float | None = None
+    """Largest Euclidean norm of the whole gradient; a longer one is scaled down to it. None leaves it as it is."""
+    patience: int | None = None
+    """Stop after so many validations in a row without a better test ELBO (distortion, of a plain autoencoder); the last
+    weights are kept. None trains all epochs."""
+    checkpoint_every: int | None = None
+    """Steps between two checkpoints besides those of validation; None makes none."""
+    amp: Amp = "none"
+    """"bf16" computes the layers in bfloat16; weights, losses and validation stay float32."""
+    compile: bool = False
+    """Compile the loss with torch.compile; on a CPU it needs a C++ compiler. Other last bits than without."""
+    objective: Objective = "elbo"
+    """What training makes smaller; validation reports the plain ELBO for each (the distortion for "autoencoder")."""
+    beta: float = 1.0
+    """elbo: weight of the KL."""
+    warmup: float = 0.0
+    """elbo: epochs in which the KL's weight rises linearly from 0 to beta."""
+    free_bits: float = 0.0
+    """elbo: nats of each latent dimension's KL, averaged over the batch, that cost nothing."""
+    samples: int = 1
+    """iwae: draws of z for each row, k."""
+    mean_penalty: float = 0.5
+    """moments: alpha, weight of |mean|^2."""
+    std_penalty: float = 1.0
+    """moments: beta, weight of |std - 1|^2."""
+    binarize: Binarize = "none"
+    """bernoulli: grey values x become draws of Bernoulli(x), once for each row ("static") or anew in each step
+    ("dynamic"); test rows always once."""
 
     def __post_init__(self) -> None:
         _choose("device", self.device, DEVICES)
-        for name in ("epochs", "batch_size", "validate_every"):
+        _choose("binarize", self.binarize, BINARIZE)
+        _choose("schedule", self.schedule, SCHEDULES)
+        _choose("amp", self.amp, AMPS)
+        for name in ("epochs", "batch_size", "validate_every", "lr_decay_every"):
             _at_least_one(name, getattr(self, name))
-        for name in ("threads", "limit"):
+        for name in ("threads", "limit", "patience", "checkpoint_every"):
             if getattr(self, name) is not None:
                 _at_least_one(name, getattr(self, name))
         _positive("lr", self.lr)
+        _positive("lr_decay", self.lr_decay)
+        if self.clip_norm is not None:
+            _positive("clip_norm", self.clip_norm)
         _positive("adam_eps", self.adam_eps)
         check_seed(self.seed)
+        _choose("objective", self.objective, OBJECTIVES)
+        _at_least_one("samples", self.samples)
+        defaults = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
+        for name, objective in _BELONGS.items():
+            _not_negative(name, getattr(self, name))
+            if objective != self.objective and getattr(self, name) != defaults[name]:
+                raise OptionError(f"{name}: belongs to objective {objective}, got {self.objective}; leave {name} out")
+
+
+_BELONGS: Final[dict[str, Objective]] = {
+    "beta": "elbo",
+    "warmup": "elbo",
+    "free_bits": "elbo",
+    "samples": "iwae",
+    "mean_penalty": "moments",
+    "std_penalty": "moments",
+}
+
+
+def check_pair(config: VAEConfig, options: Options) -> None:
+    """`OptionError` for options that do not fit the model: objective to posterior, binarize to likelihood."""
+    if options.binarize != "none" and config.likelihood != "bernoulli":
+        raise OptionError(f"binarize: belongs to likelihood bernoulli, got {config.likelihood}; leave binarize out")
+    if (config.posterior == "none") != (options.objective == "autoencoder"):
+        raise OptionError(
+            f"objective: autoencoder goes with posterior none and no other objective does, "
+            f"got {options.objective} with {config.posterior}; change one of the two"
+        )
 
 
 def fits_conv(shape: tuple[int, ...]) -> bool:
@@ -124,8 +227,10 @@ def config_for(
     hidden: tuple[int, ...] | None = None,
     activation: Activation = "relu",
     latent: int = LATENT,
+    posterior: Posterior = "normal",
     likelihood: Likelihood | None = None,
     std: float | None = None,
+    scale: Scale = "shared",
 ) -> VAEConfig:
     """A model for these data; what is left out is chosen from their shape and range.
 
@@ -135,12 +240,16 @@ def config_for(
         hidden: left out, 200,200 for mlp and 32,64 for conv.
         activation: between the layers.
         latent: width of z.
-        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` is given.
-        std: fixed standard deviation of gaussian, in the data's units; None learns it.
+        posterior: law of the standardised noise.
+        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` or `scale`
+            is given.
+        std: fixed standard deviation of gaussian or laplace, in the data's units; None finds it.
+        scale: where std is None, how it is found.
 
     Raises:
         OptionError: a value out of range, or a net that does not take rows of this shape.
     """
+    unit = data.low is not None and std is None and scale == "shared"
     chosen: Net = net or ("conv" if fits_conv(data.shape) else "mlp")
     return VAEConfig(
         net=chosen,
@@ -148,6 +257,8 @@ def config_for(
         latent=latent,
         hidden=HIDDEN[chosen] if hidden is None else hidden,
         activation=activation,
-        likelihood=likelihood or ("gaussian" if data.low is None or std is not None else "bernoulli"),
+        posterior=posterior,
+        likelihood=likelihood or ("bernoulli" if unit else "gaussian"),
         std=std,
+        scale=scale,
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Latent, Training
+from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Laplace, Latent, Likelihood, Training
 from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
+from reparam_train.objectives import describe
 
 
 def from_run(path: Path, *, name: str) -> Source:
@@ -23,7 +24,7 @@ def from_run(path: Path, *, name: str) -> Source:
         data=Data(
             name=record.data, sha256=record.data_sha256, train_rows=record.train_rows, test_rows=record.test_rows
         ),
-        objective="negative ELBO with closed-form KL",
+        objective=describe(record.options),
         metrics=run.metrics,
         seed=record.options.seed,
         options=msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options),
@@ -38,10 +39,11 @@ def from_vae(model: VAE, *, name: str) -> Source:
     """A model in Python."""
     config = model.config
     bernoulli = config.likelihood == "bernoulli"
+    deterministic = config.posterior == "none"
     return Source(
         name=name,
         module=model,
-        encode=model.encode,
+        encode=(lambda x: (model.code(x),)) if deterministic else model.encode,
         decode=lambda z: dict(model.decode(z)),
         input=Input(
             shape=config.input_shape,
@@ -49,7 +51,19 @@ def from_vae(model: VAE, *, name: str) -> Source:
             low=0.0 if bernoulli else None,
             high=1.0 if bernoulli else None,
         ),
-        latent=Latent(shape=(config.latent,)),
-        likelihood=Bernoulli() if bernoulli else Gaussian(**model.likelihood_constants()),
+        latent=Latent(shape=(config.latent,), noise=None if deterministic else config.law),
+        likelihood=_likelihood(model),
         training=None,
     )
+
+
+def _likelihood(model: VAE) -> Likelihood:
+    """p(x given z) with its constants; None for a scale that the decoder gives."""
+    constants = model.likelihood_constants()
+    match model.config.likelihood:
+        case "bernoulli":
+            return Bernoulli()
+        case "gaussian":
+            return Gaussian(std=constants.get("std"))
+        case "laplace":
+            return Laplace(scale=constants.get("scale"))

@@ -52,9 +52,37 @@ class Bernoulli(
 
 
 class Gaussian(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="gaussian", tag_field="kind"):
-    """p(x given z) = Normal(x_hat, std^2) with one std for all dimensions, in the data's units."""
+    """p(x given z) = Normal(x_hat, std^2) with one std for all dimensions, in the data's units.
 
-    std: Annotated[float, Meta(gt=0)]
+    Where std is None the decoder gives `x_logvar`, the logarithm of the variance of every dimension.
+    """
+
+    std: Annotated[float, Meta(gt=0)] | None
+
+
+class Laplace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="laplace", tag_field="kind"):
+    """p(x given z) = Laplace(x_hat, scale), exp(-|x - x_hat| / scale) / (2 scale), one scale for all dimensions.
+
+    In the data's units. Where scale is None the decoder gives `x_logscale`, its logarithm for every dimension.
+    """
+
+    scale: Annotated[float, Meta(gt=0)] | None
+
+
+Likelihood = Bernoulli | Gaussian | Laplace
+
+
+def likelihood_outputs(likelihood: Likelihood) -> tuple[str, ...]:
+    """Names of the decoder's outputs: x_hat, then what the likelihood is scored with."""
+    match likelihood:
+        case Bernoulli():
+            return ("x_hat", "logits")
+        case Gaussian(std=None):
+            return ("x_hat", "x_logvar")
+        case Laplace(scale=None):
+            return ("x_hat", "x_logscale")
+        case _:
+            return ("x_hat",)
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +162,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deterministic: bool
     input: Input
     latent: Latent
-    likelihood: Bernoulli | Gaussian
+    likelihood: Likelihood
     graphs: Annotated[tuple[Graph, ...], Meta(min_length=2, max_length=16)]
     golden: Golden
     verification: tuple[Verification, ...]
@@ -166,8 +194,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def decoder_outputs(self) -> dict[str, tuple[int, ...]]:
         """Names and row shapes of the decoder's outputs, in order: x_hat, then what the likelihood is scored with."""
-        names = ("x_hat", "logits") if isinstance(self.likelihood, Bernoulli) else ("x_hat",)
-        return dict.fromkeys(names, self.input.shape)
+        return dict.fromkeys(likelihood_outputs(self.likelihood), self.input.shape)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal
 
@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.errors import InputError
+from reparam_train.binarize import binarized
+from reparam_train.keyed import FIRST_STATIC_ROW
 
 Layout = Literal["features", "channels_first"]
+Binarize = Literal["none", "static", "dynamic"]
 IntArray = npt.NDArray[np.integer]
 
 _PIECE: Final = 2**24  # bytes looked at in one go
@@ -35,6 +38,8 @@ class Split:
     scale: float = 1.0
     labels: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
     """[n], one for each row, or None."""
+    binary: tuple[int, int] | None = None
+    """(seed, number of the first row) where batches are binarised, a row always in the same way; else None."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,12 +48,20 @@ class Split:
         """The rows at these places, float32 [len(indices), *shape], C-contiguous and writable."""
         stored = np.asarray(self.values)[self.rows[indices]]  # [b, ...] a copy, never a memmap
         batch = stored.astype(np.float32, order="C").reshape(len(indices), *self.shape)
-        return batch if self.scale == 1 else np.divide(batch, np.float32(self.scale), out=batch)
+        batch = batch if self.scale == 1 else np.divide(batch, np.float32(self.scale), out=batch)
+        if self.binary is None:
+            return batch
+        seed, first = self.binary
+        return binarized(batch, seed, np.uint64(first) + indices.astype(np.uint64))
 
     def head(self, limit: int | None) -> "Split":
         """The first `limit` rows, or all."""
         labels = None if self.labels is None else self.labels[:limit]
-        return Split(self.source, self.values, self.rows[:limit], self.shape, self.scale, labels)
+        return replace(self, rows=self.rows[:limit], labels=labels)
+
+    def binarized(self, seed: int, *, first_row: int = 0) -> "Split":
+        """These rows with every value x in [0, 1] as one draw of Bernoulli(x), a function of (seed, first_row + i)."""
+        return replace(self, binary=(seed, first_row))
 
     def pieces(self) -> Iterator[IntArray]:
         """Consecutive places in bounded pieces, over the whole split."""
@@ -116,4 +129,11 @@ class Data:
         """The first `limit` rows of each split, or all."""
         if limit is None:
             return self
-        return Data(self.name, self.train.head(limit), self.test.head(limit), self.low, self.high, self.layout)
+        return replace(self, train=self.train.head(limit), test=self.test.head(limit))
+
+    def binarized(self, how: Binarize, seed: int) -> "Data":
+        """What a run with this binarisation and seed reads: "static" fixes both splits, "dynamic" the test split."""
+        if how == "none":
+            return self
+        train = self.train.binarized(seed, first_row=FIRST_STATIC_ROW) if how == "static" else self.train
+        return replace(self, train=train, test=self.test.binarized(seed))
