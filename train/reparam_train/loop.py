@@ -63,6 +63,7 @@ class _Training:
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: float | None = None
     stale: int = 0
+    saved_step: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -183,7 +184,8 @@ def _train_epoch(training: _Training, bar: Any, pending: signals.Pending) -> int
 def _stop_if_asked(training: _Training, pending: signals.Pending) -> None:
     """Ends the run with a checkpoint where a signal came."""
     if pending.signal is not None:
-        _save(training)
+        if training.saved_step != training.step:
+            _save(training)
         raise signals.Interrupted(training.folder, step=training.step, signal_number=pending.signal)
 
 
@@ -266,6 +268,7 @@ def _save(training: _Training) -> None:
             f"weights: must stay finite, they are not after {training.step} steps (epoch {training.epoch}); "
             "use another --out with a smaller --lr, or --clip-norm"
         )
+    training.saved_step = training.step
     checkpoint.save(
         training.folder,
         checkpoint.State(

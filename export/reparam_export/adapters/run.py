@@ -5,9 +5,21 @@ from pathlib import Path
 
 import msgspec
 
-from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Laplace, Latent, Likelihood, Training
+from reparam.bundle.manifest import (
+    Bernoulli,
+    Column,
+    Data,
+    Gaussian,
+    Input,
+    Laplace,
+    Latent,
+    Likelihood,
+    Mixed,
+    Training,
+)
 from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
+from reparam_train.data.columns import places
 from reparam_train.model import VAE
 from reparam_train.objectives import describe
 
@@ -20,6 +32,8 @@ def from_run(path: Path, *, name: str) -> Source:
     """
     run = read_run(path)
     record = run.record
+    options = msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options)
+    options.pop("columns")  # the likelihood names them
     training = Training(
         data=Data(
             name=record.data, sha256=record.data_sha256, train_rows=record.train_rows, test_rows=record.test_rows
@@ -27,7 +41,7 @@ def from_run(path: Path, *, name: str) -> Source:
         objective=describe(record.options),
         metrics=run.metrics,
         seed=record.options.seed,
-        options=msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options),
+        options=options,
         versions=record.versions,
     )
     source = from_vae(run.model, name=name)
@@ -67,3 +81,17 @@ def _likelihood(model: VAE) -> Likelihood:
             return Gaussian(std=constants.get("std"))
         case "laplace":
             return Laplace(scale=constants.get("scale"))
+        case "mixed":
+            return Mixed(
+                columns=tuple(
+                    Column(
+                        name=column.name,
+                        kind=column.kind,
+                        start=start,
+                        stop=stop,
+                        categories=column.categories or None,
+                        std=constants.get(column.name),
+                    )
+                    for column, start, stop in places(model.config.columns)
+                )
+            )
