@@ -157,8 +157,9 @@ def _restore(training: _Training) -> None:
     state = checkpoint.read_state(training.folder)
     if state is None:
         return
-    if state.epoch > training.options.epochs:
-        raise OptionError(f"epochs: {training.folder} has done {state.epoch}, got {training.options.epochs}; give more")
+    if state.step > training.options.epochs * training.steps_per_epoch:
+        begun, given = math.ceil(state.step / training.steps_per_epoch), training.options.epochs
+        raise OptionError(f"epochs: {training.folder} has begun epoch {begun}, got {given}; give more")
     checkpoint.load_model(training.folder, training.model, state)
     training.optimizer.load_state_dict(state.optimizer)
     training.epoch, training.step, training.metrics = state.epoch, state.step, state.metrics
