@@ -9,6 +9,7 @@ from reparam.bundle.manifest import (
     Laplace,
     Likelihood,
     Manifest,
+    Mixed,
     Plain,
     Training,
     Verification,
@@ -95,6 +96,9 @@ def _likelihood(likelihood: Likelihood) -> str:
             return "Laplace around `x_hat` with scale exp(`x_logscale`)"
         case Laplace(scale=scale):
             return f"Laplace around `x_hat` with scale {scale:.6g}"
+        case Mixed(columns=columns):
+            told = [f"`{column.name}` {column.kind} at {column.start}:{column.stop}" for column in columns]
+            return f"mixed columns of `logits`: {', '.join(told)}"
 
 
 def _training(training: Training) -> str:

@@ -1,14 +1,19 @@
 """The field's evaluation of a model over a data set: means of per-row scores, with what they mean beside them."""
 
 import math
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
+from reparam.engine.rows import Rows
+from reparam.errors import InputError
+from reparam.integers import whole
 from reparam.laws import Law
 from reparam.likelihood import Nats
-from reparam.scores import Terms
+from reparam.scores import Terms, elbo_terms, log_likelihood
 
 _ACTIVE: Final = 0.01  # variance of a unit's mean above which Burda et al. count it
 
@@ -43,6 +48,21 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     bits_per_dim: float
     active_units: int
     latent: int
+
+
+def evaluate_rows(
+    rows: Rows, x: npt.NDArray[Any], *, seed: int, samples: int, progress: Callable[[int], None]
+) -> Evaluation:
+    """Scores checked rows and summarises them; see `reparam.VAE.evaluate`."""
+    if len(x) == 0:
+        raise InputError("x: must have at least one row to be evaluated, got none")
+    samples = whole("samples", samples, low=0, high=2**30 - 1)
+    terms = elbo_terms(rows, x, seed=seed, first_row=0, allow_nan=False)
+    found = None
+    if samples:
+        found = log_likelihood(rows, x, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress)
+    dimensions = math.prod(rows.manifest.input.shape)
+    return summarise(terms, found, seed=seed, samples=samples, dimensions=dimensions, law=rows.law())
 
 
 def summarise(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray
-from reparam.bundle.manifest import Bernoulli, Gaussian, Laplace
+from reparam.bundle.manifest import Bernoulli, Gaussian, Laplace, Mixed
 from reparam.posterior import row_sums
 
 Nats = npt.NDArray[np.float64]
@@ -54,3 +54,21 @@ def _(likelihood: Laplace, x: FloatArray, outputs: Mapping[str, FloatArray]) -> 
         return row_sums(-error / likelihood.scale - math.log(2.0 * likelihood.scale))
     logscale = outputs["x_logscale"].astype(np.float64)
     return row_sums(-error * np.exp(-logscale) - logscale - math.log(2.0))
+
+
+@log_prob.register
+def _(likelihood: Mixed, x: FloatArray, outputs: Mapping[str, FloatArray]) -> Nats:
+    """The sum over columns, each by its own law; a categorical one is log softmax(logits) at its one-hot value."""
+    total = np.zeros(len(x))
+    for column in likelihood.columns:
+        own = {name: values[:, column.start : column.stop] for name, values in outputs.items()}
+        rows = x[:, column.start : column.stop]
+        match column.kind:
+            case "gaussian":
+                total += log_prob(Gaussian(std=column.std), rows, own)
+            case "bernoulli":
+                total += log_prob(Bernoulli(), rows, own)
+            case "categorical":
+                logits = own["logits"].astype(np.float64)
+                total += row_sums(rows * (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)))
+    return total

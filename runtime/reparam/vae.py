@@ -18,7 +18,7 @@ from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
 from reparam.engine.rows import Noise, Rows, check_first_row
 from reparam.errors import InputError, OptionError
-from reparam.evaluation import Evaluation, summarise
+from reparam.evaluation import Evaluation, evaluate_rows
 from reparam.integers import whole
 from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
@@ -323,18 +323,7 @@ class VAE:
         Returns:
             Evaluation, in nats per row; its attributes say each number's meaning.
         """
-        x, seed = self._check_x(x), check_seed(seed)
-        if len(x) == 0:
-            raise InputError("x: must have at least one row to be evaluated, got none")
-        terms = elbo_terms(self._rows, x, seed=seed, first_row=0, allow_nan=False)
-        found = None
-        samples = whole("samples", samples, low=0, high=2**30 - 1)
-        if samples:
-            found = log_likelihood(
-                self._rows, x, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress
-            )
-        dimensions = math.prod(self._input)
-        return summarise(terms, found, seed=seed, samples=samples, dimensions=dimensions, law=self._rows.law())
+        return evaluate_rows(self._rows, self._check_x(x), seed=seed, samples=samples, progress=progress)
 
     # -- many rows -----------------------------------------------------------------------------------------------
 

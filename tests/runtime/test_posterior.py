@@ -92,3 +92,9 @@ def test_a_posterior_cannot_be_changed() -> None:
     q = posterior(0, 0, "normal")
     with pytest.raises(AttributeError, match="cannot assign"):
         q.law = "uniform"  # type: ignore[misc]
+
+
+def test_a_variance_beyond_numbers_is_infinite_and_warns_of_nothing() -> None:
+    q = posterior(0, 1000, "normal")
+    assert q.kl().tolist() == [np.inf]
+    assert q.std.tolist() == [[np.inf]]

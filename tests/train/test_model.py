@@ -9,6 +9,7 @@ from reparam_train.model import VAE, VAEConfig
 from reparam_train.objectives import bound
 from reparam_train.options import ACTIVATIONS, LIKELIHOODS, NETS, Activation, Likelihood, Net
 
+PLAIN: list[Likelihood] = [name for name in LIKELIHOODS if name != "mixed"]  # which needs columns
 HIDDEN: dict[Net, tuple[int, ...]] = {"mlp": (16,), "conv": (4, 6)}
 
 
@@ -29,7 +30,7 @@ def test_a_decoded_row_has_exactly_the_shape_of_the_input(net: Net, shape: tuple
     }
 
 
-@pytest.mark.parametrize(("net", "likelihood"), list(itertools.product(NETS, LIKELIHOODS)))
+@pytest.mark.parametrize(("net", "likelihood"), list(itertools.product(NETS, PLAIN)))
 def test_every_parameter_gets_a_gradient(net: Net, likelihood: Likelihood) -> None:
     model = make(net, likelihood, activation="tanh")
     terms = bound.terms(model, torch.rand(5, 1, 8, 8), torch.randn(5, 3))

@@ -63,6 +63,7 @@ class _Training:
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best: float | None = None
     stale: int = 0
+    saved_step: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -156,8 +157,9 @@ def _restore(training: _Training) -> None:
     state = checkpoint.read_state(training.folder)
     if state is None:
         return
-    if state.epoch > training.options.epochs:
-        raise OptionError(f"epochs: {training.folder} has done {state.epoch}, got {training.options.epochs}; give more")
+    if state.step > training.options.epochs * training.steps_per_epoch:
+        begun, given = math.ceil(state.step / training.steps_per_epoch), training.options.epochs
+        raise OptionError(f"epochs: {training.folder} has begun epoch {begun}, got {given}; give more")
     checkpoint.load_model(training.folder, training.model, state)
     training.optimizer.load_state_dict(state.optimizer)
     training.epoch, training.step, training.metrics = state.epoch, state.step, state.metrics
@@ -183,7 +185,8 @@ def _train_epoch(training: _Training, bar: Any, pending: signals.Pending) -> int
 def _stop_if_asked(training: _Training, pending: signals.Pending) -> None:
     """Ends the run with a checkpoint where a signal came."""
     if pending.signal is not None:
-        _save(training)
+        if training.saved_step != training.step:
+            _save(training)
         raise signals.Interrupted(training.folder, step=training.step, signal_number=pending.signal)
 
 
@@ -266,6 +269,7 @@ def _save(training: _Training) -> None:
             f"weights: must stay finite, they are not after {training.step} steps (epoch {training.epoch}); "
             "use another --out with a smaller --lr, or --clip-norm"
         )
+    training.saved_step = training.step
     checkpoint.save(
         training.folder,
         checkpoint.State(

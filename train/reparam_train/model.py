@@ -39,7 +39,9 @@ class VAE(nn.Module):
         self.mean = nn.Linear(self.encoder.width, config.latent)
         if config.posterior != "none":
             self.logvar = nn.Linear(self.encoder.width, config.latent)
-        self.likelihood = likelihoods.build(config.likelihood, std=config.std, scale=config.scale)
+        self.likelihood = likelihoods.build(
+            config.likelihood, std=config.std, scale=config.scale, columns=config.columns
+        )
         raw = (self.likelihood.parts * shape[0], *shape[1:])
         self.decoder = (conv if config.net == "conv" else mlp).Decoder(raw, hidden, activation, config.latent)
 
@@ -81,8 +83,8 @@ class VAE(nn.Module):
         """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
 
         Returns:
-            "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli, "x_logvar" or
-            "x_logscale" where gaussian or laplace has a scale for each dimension; each [batch, *input_shape].
+            "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli and mixed, "x_logvar"
+            or "x_logscale" where gaussian or laplace has a scale for each dimension; each [batch, *input_shape].
         """
         return self.likelihood.outputs(self.decoder(z).to(z.dtype))
 
@@ -91,7 +93,7 @@ class VAE(nn.Module):
         return self.likelihood.log_prob(x, outputs)
 
     def likelihood_constants(self) -> dict[str, float]:
-        """{"std": ...} or {"scale": ...}, in the data's units, where all dimensions share one; else {}."""
+        """{"std": ...} or {"scale": ...} of all dimensions, or the std of each column by name; in the data's units."""
         return self.likelihood.constants()
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:

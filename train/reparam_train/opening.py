@@ -6,7 +6,8 @@ from typing import Final
 from reparam.errors import InputError, OptionError
 from reparam.files.atomic import as_output_error
 from reparam_train import record
-from reparam_train.data.split import Data
+from reparam_train.data.columns import Column, places
+from reparam_train.data.split import Data, Split
 from reparam_train.options import Options, VAEConfig, check_pair
 from reparam_train.record import RunRecord
 
@@ -26,6 +27,8 @@ def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
         low, high = 0.0, 1.0
         for split in (data.train, data.test):
             split.check(low=low, high=high)
+    for split in (data.train, data.test) if config.columns else ():
+        check_columns(split, config.columns)
     return RunRecord(
         config=config,
         data=data.name,
@@ -38,6 +41,26 @@ def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
         options=options,
         versions=record.versions(),
     )
+
+
+def check_columns(split: Split, columns: tuple[Column, ...]) -> None:
+    """`InputError` for the first row whose values are not what its columns say: in [0, 1], or one-hot."""
+    for piece in split.pieces():
+        batch = split.batch(piece)  # [rows, width]
+        for column, start, stop in places(columns):
+            block = batch[:, start:stop]
+            good = (block >= 0) & (block <= 1)
+            rule = "values from 0 to 1"
+            if column.kind == "gaussian":
+                continue
+            if column.kind == "categorical":
+                good, rule = ((block == 0) | (block == 1)) & (block.sum(1, keepdims=True) == 1), "one 1 and else 0"
+            if not good.all():
+                row = int(split.rows[piece[int((~good).any(1).argmax())]])
+                raise InputError(
+                    f"{split.source}: column {column.name} is {column.kind} and holds {rule}, row {row} does not; "
+                    "mend the row or the columns"
+                )
 
 
 def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:

@@ -11,13 +11,14 @@ import msgspec
 
 from reparam.errors import OptionError
 from reparam.laws import Law, check_seed
+from reparam_train.data.columns import Column
 from reparam_train.data.split import Binarize, Data
 
 Net = Literal["mlp", "conv"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
 Posterior = Literal[Law, "none"]
 Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
-Likelihood = Literal["bernoulli", "gaussian", "laplace"]
+Likelihood = Literal["bernoulli", "gaussian", "laplace", "mixed"]
 Scale = Literal["shared", "per-dimension", "optimal"]
 Schedule = Literal["constant", "cosine", "step"]
 Amp = Literal["none", "bf16"]
@@ -76,6 +77,8 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     likelihood: Likelihood = "bernoulli"
     std: float | None = None
     """gaussian, laplace: the fixed standard deviation of p(x|z) in the data's units; None finds it as `scale` says."""
+    columns: tuple[Column, ...] = ()
+    """mixed: what the columns of a row mean, from the left; their widths add up to the row's."""
     scale: Scale = "shared"
     """gaussian, laplace: "shared" learns one for all dimensions, "per-dimension" is an output of the decoder, "optimal"
     (gaussian) is the root mean square of x - x_hat."""
@@ -97,13 +100,29 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.std is not None:
             _positive("std", self.std)
         _choose("scale", self.scale, SCALES)
-        if self.likelihood == "bernoulli" and (self.std is not None or self.scale != "shared"):
+        if self.likelihood in ("bernoulli", "mixed") and (self.std is not None or self.scale != "shared"):
             name = "std" if self.scale == "shared" else "scale"
-            raise OptionError(f"{name}: belongs to likelihood gaussian or laplace, got bernoulli; leave {name} out")
+            raise OptionError(
+                f"{name}: belongs to likelihood gaussian or laplace, got {self.likelihood}; leave {name} out"
+            )
+        self._check_columns()
         if self.std is not None and self.scale != "shared":
             raise OptionError(f"scale: std fixes one for all dimensions, got {self.scale} too; leave one of them out")
         if self.scale == "optimal" and self.likelihood != "gaussian":
             raise OptionError(f"scale: optimal belongs to likelihood gaussian, got {self.likelihood}; use shared")
+
+    def _check_columns(self) -> None:
+        if (self.likelihood == "mixed") != bool(self.columns):
+            raise OptionError(
+                f"columns: likelihood mixed needs them and no other takes them, got {self.likelihood} with "
+                f"{len(self.columns)}; the columns come with the data, or in Python with columns="
+            )
+        width = sum(column.width for column in self.columns)
+        if self.columns and self.input_shape != (width,):
+            raise OptionError(f"columns: their widths add up to {width}, got rows of shape {list(self.input_shape)}")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise OptionError(f"columns: each name stands once, got {names}")
 
     @property
     def law(self) -> Law:
@@ -231,6 +250,7 @@ def config_for(
     likelihood: Likelihood | None = None,
     std: float | None = None,
     scale: Scale = "shared",
+    columns: tuple[Column, ...] | None = None,
 ) -> VAEConfig:
     """A model for these data; what is left out is chosen from their shape and range.
 
@@ -241,15 +261,18 @@ def config_for(
         activation: between the layers.
         latent: width of z.
         posterior: law of the standardised noise.
-        likelihood: left out, bernoulli for data known to lie in [0, 1], gaussian for others or where `std` or `scale`
-            is given.
+        likelihood: left out, mixed for a table whose columns are known, bernoulli for data known to lie in [0, 1],
+            gaussian for others or where `std` or `scale` is given.
         std: fixed standard deviation of gaussian or laplace, in the data's units; None finds it.
         scale: where std is None, how it is found.
+        columns: of a table, for likelihood mixed; left out, those that the data know of.
 
     Raises:
         OptionError: a value out of range, or a net that does not take rows of this shape.
     """
+    given = data.columns if columns is None else columns
     unit = data.low is not None and std is None and scale == "shared"
+    law: Likelihood = likelihood or ("mixed" if given else "bernoulli" if unit else "gaussian")
     chosen: Net = net or ("conv" if fits_conv(data.shape) else "mlp")
     return VAEConfig(
         net=chosen,
@@ -258,7 +281,8 @@ def config_for(
         hidden=HIDDEN[chosen] if hidden is None else hidden,
         activation=activation,
         posterior=posterior,
-        likelihood=likelihood or ("bernoulli" if unit else "gaussian"),
+        likelihood=law,
+        columns=given if law == "mixed" else (),
         std=std,
         scale=scale,
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from reparam.bundle.manifest import Bernoulli, Data, Gaussian, Input, Laplace, Latent, Likelihood, Training
+from reparam.bundle.manifest import Data, Input, Latent, Training
 from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
+from reparam_train.named import named
 from reparam_train.objectives import describe
 
 
@@ -20,6 +21,8 @@ def from_run(path: Path, *, name: str) -> Source:
     """
     run = read_run(path)
     record = run.record
+    options = msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options)
+    options.pop("columns")  # the likelihood names them
     training = Training(
         data=Data(
             name=record.data, sha256=record.data_sha256, train_rows=record.train_rows, test_rows=record.test_rows
@@ -27,7 +30,7 @@ def from_run(path: Path, *, name: str) -> Source:
         objective=describe(record.options),
         metrics=run.metrics,
         seed=record.options.seed,
-        options=msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options),
+        options=options,
         versions=record.versions,
     )
     source = from_vae(run.model, name=name)
@@ -52,18 +55,6 @@ def from_vae(model: VAE, *, name: str) -> Source:
             high=1.0 if bernoulli else None,
         ),
         latent=Latent(shape=(config.latent,), noise=None if deterministic else config.law),
-        likelihood=_likelihood(model),
+        likelihood=named(model),
         training=None,
     )
-
-
-def _likelihood(model: VAE) -> Likelihood:
-    """p(x given z) with its constants; None for a scale that the decoder gives."""
-    constants = model.likelihood_constants()
-    match model.config.likelihood:
-        case "bernoulli":
-            return Bernoulli()
-        case "gaussian":
-            return Gaussian(std=constants.get("std"))
-        case "laplace":
-            return Laplace(scale=constants.get("scale"))

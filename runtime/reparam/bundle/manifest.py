@@ -69,13 +69,33 @@ class Laplace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scale: Annotated[float, Meta(gt=0)] | None
 
 
-Likelihood = Bernoulli | Gaussian | Laplace
+class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One column of a table: which values of a row are its own, and its law.
+
+    "gaussian": Normal(x_hat, std^2); "bernoulli": of its logit; "categorical": softmax of its logits, a one-hot block.
+    """
+
+    name: str
+    kind: Literal["gaussian", "bernoulli", "categorical"]
+    start: Annotated[int, Meta(ge=0)]
+    stop: Size
+    categories: tuple[str, ...] | None = None
+    std: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Mixed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="mixed", tag_field="kind"):
+    """p(x given z) = the product of the columns' laws, of the decoder's `logits` (x_hat itself in gaussian columns)."""
+
+    columns: Annotated[tuple[Column, ...], Meta(min_length=1)]
+
+
+Likelihood = Bernoulli | Gaussian | Laplace | Mixed
 
 
 def likelihood_outputs(likelihood: Likelihood) -> tuple[str, ...]:
     """Names of the decoder's outputs: x_hat, then what the likelihood is scored with."""
     match likelihood:
-        case Bernoulli():
+        case Bernoulli() | Mixed():
             return ("x_hat", "logits")
         case Gaussian(std=None):
             return ("x_hat", "x_logvar")
@@ -231,6 +251,26 @@ def _check_consistent(manifest: Manifest, where: str) -> None:
         raise BundleError(f"{where}: encoder and decoder in fp32 are required, got {keys}; export the bundle again")
     if manifest.deterministic != (manifest.latent.noise is None):
         raise BundleError(f"{where}: deterministic means no noise law, got both or neither; export the bundle again")
+    _check_columns(manifest, where)
+
+
+def _check_columns(manifest: Manifest, where: str) -> None:
+    """Columns tile the row from the left without gaps, and each has what its kind needs."""
+    if not isinstance(manifest.likelihood, Mixed):
+        return
+    end = 0
+    for column in manifest.likelihood.columns:
+        width = 1 if column.categories is None else len(column.categories)
+        if (
+            (column.start, column.stop) != (end, end + width)
+            or (column.kind == "categorical") != (width > 1)
+            or (column.kind == "gaussian") != (column.std is not None)
+        ):
+            raise BundleError(f"{where}: column {column.name!r} contradicts itself or its place; export again")
+        end = column.stop
+    if manifest.input.shape != (end,):
+        shape = list(manifest.input.shape)
+        raise BundleError(f"{where}: its columns end at {end}, the row's shape is {shape}; export the bundle again")
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

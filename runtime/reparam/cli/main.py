@@ -17,7 +17,18 @@ GROUP: Final = "reparam.commands"  # entry points: name = "module:click_command"
 _EXTRAS: Final = {"torch": "train", "tqdm": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "report"}
 _OWN: Final = {
     name: f"reparam.cli.{name}:{name}"
-    for name in ("decode", "demo", "doctor", "encode", "generate", "info", "reconstruct", "sample", "verify")
+    for name in (
+        "decode",
+        "demo",
+        "doctor",
+        "encode",
+        "evaluate",
+        "generate",
+        "info",
+        "reconstruct",
+        "sample",
+        "verify",
+    )
 }
 
 

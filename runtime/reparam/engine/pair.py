@@ -5,7 +5,7 @@ import dataclasses
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import Device, resolve, warn_caller
-from reparam.engine.session import Contract, GraphSession
+from reparam.engine.session import Contract, Graph, GraphSession
 from reparam.engine.threads import available_threads
 from reparam.errors import DeviceUnavailable
 from reparam.integers import whole
@@ -16,8 +16,8 @@ class Pair:
     """Both graphs of a bundle on one device, in one precision, with one number of threads each."""
 
     manifest: Manifest
-    encoder: GraphSession
-    decoder: GraphSession
+    encoder: Graph
+    decoder: Graph
     device: Device
     precision: Precision
     threads: int

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,19 @@ from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, ReparamError, RunError
 
 _FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
+
+
+class Graph(Protocol):
+    """What runs a graph: a session here, or a stand-in of another library that keeps the contract."""
+
+    @property
+    def provider(self) -> str:
+        """Who runs it, in onnxruntime's words."""
+        ...
+
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+        """The named outputs, float32 [batch, ...] each, for inputs by name."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +83,12 @@ class GraphSession:
         self._session = session
         self._outputs = contract.outputs
         self._where = where
-        self.provider = active
+        self._provider = str(active)
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that is active."""
+        return self._provider
 
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reparam.errors import InputError
 from reparam_train.binarize import binarized
+from reparam_train.data.columns import Column
 from reparam_train.keyed import FIRST_STATIC_ROW
 
 Layout = Literal["features", "channels_first"]
@@ -114,6 +115,8 @@ class Data:
     """Least value a row may hold, in the units that models see; None where no bound is known."""
     high: float | None
     layout: Layout
+    columns: tuple[Column, ...] = ()
+    """Of a table, from the left; empty where the rows are no table or nothing is known of their columns."""
 
     @property
     def shape(self) -> tuple[int, ...]:

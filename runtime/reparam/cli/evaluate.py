@@ -1,0 +1,73 @@
+"""`reparam evaluate`: what the field reports of a VAE, of a run or of a bundle."""
+
+import importlib.metadata
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from reparam.bundle.manifest import MANIFEST_NAME
+from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
+from reparam.errors import MissingExtra
+
+EVALUATORS: Final = "reparam.evaluators"  # entry points: `rows` of a source, and `run`, which scores a run
+
+
+@click.command(short_help="ELBO, rate, distortion, nll of a run or bundle.")
+@click.argument("target", metavar="RUN_OR_BUNDLE", type=PATH)
+@click.argument("data", metavar="DATA")
+@click.option("--split", type=click.Choice(["train", "test", "all"]), default="test", show_default=True, help="Rows.")
+@click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Draws a row for the nll.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), default=0, show_default=True, help="Of the noise.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only so many first rows.  [default: all]")
+@run_options
+def evaluate(
+    target: Path,
+    data: str,
+    *,
+    split: str,
+    samples: int,
+    seed: int,
+    limit: int | None,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    as_json: bool,
+) -> None:
+    """Print ELBO, rate and distortion of DATA in nats per row; with --samples the importance-sampled nll too.
+
+    DATA is what `reparam train` takes. A bundle runs in onnxruntime, without torch; a run runs in torch.
+
+    \b
+    reparam evaluate models/digits digits --samples 100
+    reparam evaluate run MNIST_DIR --split test --samples 500 --json
+    """
+    import msgspec
+
+    x: npt.NDArray[np.float32] = _evaluator("rows")(data, split=split, limit=limit, target=target)
+    with progress(len(x) if samples else 0, "nll") as advance:
+        if (target / MANIFEST_NAME).exists() or not target.exists():
+            with opened(target, device=device, threads=threads, max_batch=max_batch) as vae:
+                found = vae.evaluate(x, seed=seed, samples=samples, progress=advance)
+        else:
+            found = _evaluator("run")(
+                target, x, seed=seed, samples=samples, device=device, threads=threads, progress=advance
+            )
+    document = msgspec.to_builtins(found)
+    if as_json:
+        print_json(document)
+        return
+    click.echo(table([(key.replace("_", " "), _told(value)) for key, value in document.items() if value is not None]))
+
+
+def _told(value: float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+
+def _evaluator(name: str) -> Any:
+    for entry in importlib.metadata.entry_points(group=EVALUATORS, name=name):
+        return entry.load()
+    raise MissingExtra(f"no package gives the evaluator {name!r}; pip install 'reparam[train]'")

@@ -1,0 +1,127 @@
+"""Evaluates a run as the runtime evaluates a bundle: the same scoring code, over torch in place of onnxruntime.
+
+So that the two agree to rounding: rows, noise and sums are the runtime's; only the two graphs are this model.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.arrays import FloatArray, check_rows
+from reparam.bundle.manifest import Golden, Input, Latent, Manifest
+from reparam.engine.device import Device
+from reparam.engine.pair import Pair
+from reparam.engine.rows import Rows
+from reparam.errors import MissingExtra, OptionError
+from reparam.evaluation import Evaluation, evaluate_rows
+from reparam_train.data.sources import load
+from reparam_train.options import DEVICES
+
+MAX_BATCH: Final = 256
+
+
+def rows(data: str, *, split: str, limit: int | None, target: Path) -> npt.NDArray[np.float32]:
+    """The rows of a source that a run or bundle is evaluated on, binarised where its training binarised.
+
+    Args:
+        data: what `reparam train` takes.
+        split: "train", "test", or "all".
+        limit: the first so many rows, None for all.
+        target: the run or bundle, which says whether its training binarised, and by which seed.
+    """
+    found = load(data).binarized(*_binarisation(target))
+    parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
+    return np.concatenate([part.batch(np.arange(len(part))) for part in parts])[:limit]
+
+
+def _binarisation(target: Path) -> tuple[Any, int]:
+    from reparam.bundle.manifest import MANIFEST_NAME
+    from reparam.bundle.reader import read_bundle
+    from reparam_train import record
+
+    if (target / MANIFEST_NAME).exists():
+        training = read_bundle(target, precisions=()).manifest.training
+        return ("none", 0) if training is None else (training.options.get("binarize", "none"), training.seed)
+    options = record.read(target).options
+    return options.binarize, options.seed
+
+
+class TorchGraph:
+    """One of a model's two functions, run as a graph of the contract."""
+
+    def __init__(self, function: Callable[[dict[str, Any]], dict[str, Any]], device: Any) -> None:
+        self._function = function
+        self._device = device
+
+    @property
+    def provider(self) -> str:
+        """Who runs it."""
+        return f"torch on {self._device}"
+
+    def run(self, names: list[str], feeds: dict[str, FloatArray]) -> list[FloatArray]:
+        """The named outputs, float32, for inputs by name."""
+        import torch
+
+        with torch.inference_mode():
+            found = self._function({name: torch.as_tensor(value, device=self._device) for name, value in feeds.items()})
+            return [found[name].cpu().numpy() for name in names]
+
+
+def evaluate(
+    run: Path,
+    x: npt.NDArray[np.float32],
+    *,
+    seed: int,
+    samples: int,
+    device: str,
+    threads: int | None,
+    progress: Callable[[int], None],
+) -> Evaluation:
+    """What the field reports of a run's model; see `reparam.VAE.evaluate`.
+
+    Raises:
+        CheckpointError: no run there.
+        OptionError: a plain autoencoder, which has no posterior to score.
+        InputError: rows that the model does not take.
+    """
+    try:
+        from reparam_train import device as devices
+        from reparam_train import posteriors
+        from reparam_train.checkpoint import read_run
+        from reparam_train.named import named
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"evaluating a run needs {error.name}; pip install 'reparam[train]'") from None
+    found = read_run(run)
+    model, config = found.model, found.model.config
+    if config.posterior == "none":
+        raise OptionError(f"evaluate: {run} is a plain autoencoder, which has no posterior to score")
+    name = next((known for known in DEVICES if known == device), None)
+    if name is None:
+        raise OptionError(f"device: a run is evaluated on {', '.join(DEVICES)}, got {device!r}")
+    where = devices.pick(name)
+    model.to(where)
+
+    def encode(feeds: dict[str, Any]) -> dict[str, Any]:
+        mean, logvar = model.encode(feeds["x"])
+        return {"mean": mean, "logvar": logvar, "z": posteriors.sample(mean, logvar, feeds["eps"])}
+
+    manifest = Manifest(
+        name="run",
+        id="0" * 32,
+        deterministic=False,
+        input=Input(shape=config.input_shape, layout=found.record.layout),
+        latent=Latent(shape=(config.latent,), noise=config.law),
+        likelihood=named(model),
+        graphs=(),
+        golden=Golden(file="none", bytes=1, sha256="0" * 64, source="pytorch", batches=(1,)),
+        verification=(),
+        versions={},
+    )
+    decoder = TorchGraph(lambda feeds: dict(model.decode(feeds["z"])), where)
+    pair = Pair(manifest, TorchGraph(encode, where), decoder, Device("cpu"), "fp32", threads or 0)
+    check_rows(x, name="x", row_shape=config.input_shape)
+    with devices.torch_settings(threads):
+        return evaluate_rows(Rows(pair, max_batch=MAX_BATCH), x, seed=seed, samples=samples, progress=progress)
