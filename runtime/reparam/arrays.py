@@ -76,7 +76,7 @@ def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allo
         value = rows[tuple(place)]
         raise InputError(
             f"{name}: must be finite, got {value} at row {start + int(place[0])}, column {_list(tuple(place[1:]))}; "
-            "clean the data or pass allow_nan=True"
+            "clean the data, or in Python pass allow_nan=True"
         )
     return rows
 

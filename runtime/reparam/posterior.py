@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.laws import Law
+from reparam.errors import OptionError
+from reparam.laws import LAWS, Law
 
 # Entropy of the normal law less that of each law, in nats a dimension, all with variance 1. The cross-entropy to a
 # standard normal depends on mean and variance alone, so KL(law) = KL(normal) + this.
@@ -37,10 +38,16 @@ class Posterior:
     logvar: npt.NDArray[np.float32]
     law: Law = "normal"
 
+    def __post_init__(self) -> None:
+        """Refuses an unknown law where it is given, not where it is used."""
+        if self.law not in LAWS:
+            raise OptionError(f"law: must be one of {', '.join(LAWS)}, got {self.law!r}")
+
     @property
     def std(self) -> npt.NDArray[np.float32]:
         """Standard deviation, float32 [n, *latent]."""
-        return np.exp(self.logvar / 2)
+        with np.errstate(over="ignore"):  # infinite where float32 cannot hold it
+            return np.exp(self.logvar / 2)
 
     def kl(self) -> npt.NDArray[np.float64]:
         """KL(q || standard normal) of each row, in nats, float64 [n].
@@ -54,7 +61,6 @@ class Posterior:
             [0.0, 0.0]
         """
         mean, logvar = self.mean.astype(np.float64), self.logvar.astype(np.float64)
-        each: npt.NDArray[np.float64] = (
-            0.5 * (mean**2 + np.expm1(logvar) - logvar) + _ENTROPY_GAP[self.law]
-        )  # [n, *latent]
-        return row_sums(each)
+        with np.errstate(over="ignore"):
+            variance_less_one: npt.NDArray[np.float64] = np.expm1(logvar)
+        return row_sums(0.5 * (mean**2 + variance_less_one - logvar) + _ENTROPY_GAP[self.law])

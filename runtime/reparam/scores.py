@@ -101,7 +101,7 @@ def log_likelihood(
     for start, stop, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
         ids = range(first_row + start, first_row + stop)
-        std = np.exp(logvar / 2).astype(np.float32, copy=False)  # float32 [rows, *latent]
+        std = Posterior(mean, logvar, law).std  # float32 [rows, *latent]
         total = np.full(stop - start, -np.inf)
         for draw in range(samples):
             eps = noise(law, seed, ids, rows.manifest.latent.shape, draw=draw)

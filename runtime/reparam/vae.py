@@ -1,5 +1,6 @@
 """The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
 
+import dataclasses
 import math
 import os
 import sys
@@ -91,7 +92,7 @@ class VAE:
             expect_sha256=options.expect_sha256,
         )
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
-        self._options = options
+        self._options = dataclasses.replace(options, expect_sha256=bundle.sha256)  # a pickle means these very bytes
         pair = start_pair(bundle, device=options.device, precision=precision, threads=options.threads)
         self._rows = Rows(pair, max_batch=max_batch)
 

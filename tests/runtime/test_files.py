@@ -237,3 +237,13 @@ def test_threads_are_the_smaller_of_affinity_and_quota_rounded_up(
 def test_affinity_counts_the_processors_this_process_may_use() -> None:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert affinity() == allowed
+
+
+def test_a_limit_of_the_processs_own_group_or_of_any_above_it_holds(tmp_path: Path) -> None:
+    own = tmp_path / "system.slice" / "app.service"
+    own.mkdir(parents=True)
+    (own / "cpu.max").write_text("300000 100000\n")
+    assert cgroup_quota(tmp_path, "/system.slice/app.service") == 3.0
+    (own.parent / "cpu.max").write_text("100000 100000\n")
+    assert cgroup_quota(tmp_path, "/system.slice/app.service") == 1.0
+    assert cgroup_quota(tmp_path, "/") is None

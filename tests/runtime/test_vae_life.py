@@ -175,3 +175,12 @@ def test_every_error_is_ours_and_a_builtin_and_has_an_exit_code(kind: type[Repar
     builtins = {base for base in kind.__mro__ if base.__module__ == "builtins"} - {Exception, BaseException, object}
     assert builtins
     assert 1 <= kind.exit_code <= 6
+
+
+def test_a_pickled_model_never_becomes_another_one(copied: Path) -> None:
+    with reparam.load(copied, device="cpu") as vae:
+        recipe = pickle.dumps(vae)
+    with (copied / "manifest.json").open("ab") as file:
+        file.write(b"\n")  # as a new export would change it
+    with pytest.raises(BundleError, match="expect_sha256"):
+        pickle.loads(recipe)

@@ -19,6 +19,7 @@ from reparam.errors import MissingExtra, OptionError
 from reparam.evaluation import Evaluation, evaluate_rows
 from reparam_train.data.sources import load
 from reparam_train.options import DEVICES
+from reparam_train.options import Device as DeviceName
 
 MAX_BATCH: Final = 256
 
@@ -98,7 +99,8 @@ def evaluate(
     model, config = found.model, found.model.config
     if config.posterior == "none":
         raise OptionError(f"evaluate: {run} is a plain autoencoder, which has no posterior to score")
-    name = next((known for known in DEVICES if known == device), None)
+    names: dict[str, DeviceName] = {known: known for known in DEVICES}
+    name = names.get(device)
     if name is None:
         raise OptionError(f"device: a run is evaluated on {', '.join(DEVICES)}, got {device!r}")
     where = devices.pick(name)

@@ -31,8 +31,12 @@ def golden_shapes(manifest: Manifest, batch: int) -> dict[str, tuple[int, ...]]:
 def encode_golden(vectors: Mapping[int, Vectors]) -> bytes:
     """The bytes of golden.npz from arrays by batch size; the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    named = {f"{name}_{batch}": array for batch, arrays in vectors.items() for name, array in arrays.items()}
-    np.savez(buffer, allow_pickle=False, **named)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for batch, arrays in vectors.items():
+            for name, array in arrays.items():
+                # a ZipInfo of its own has a fixed date; numpy.savez of old versions stores its options as members
+                with archive.open(zipfile.ZipInfo(f"{name}_{batch}.npy"), "w") as file:
+                    np.lib.format.write_array(file, np.asarray(array, "<f4"), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -236,7 +236,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
         json.loads(data, object_pairs_hook=_pairs)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BundleError(f"{where}: not a valid manifest: {error}; export the bundle again") from None
     _check_consistent(manifest, where)
     return manifest

@@ -35,11 +35,13 @@ class Bundle:
         place: where it came from, for messages.
         manifest: the decoded manifest.
         files: bytes by file name; only the files that were asked for.
+        sha256: of manifest.json as it was read, in hex; it pins every file. Empty for a bundle made in memory.
     """
 
     place: str
     manifest: Manifest
     files: Mapping[str, bytes]
+    sha256: str = ""
 
     def graph(self, role: Role, precision: Precision) -> bytes:
         """The bytes of a graph, the very ones that were hashed."""
@@ -184,7 +186,7 @@ def _read_bundle(
                 files[entry.file] = read(entry.file, entry.bytes)
         if golden:
             files[manifest.golden.file] = read(manifest.golden.file, manifest.golden.bytes)
-    return believe(Bundle(str(folder), manifest, files))
+    return believe(Bundle(str(folder), manifest, files, hashlib.sha256(data).hexdigest()))
 
 
 def _still_there(folder: Path, descriptor: int) -> bool:

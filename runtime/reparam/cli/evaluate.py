@@ -1,7 +1,6 @@
 """`reparam evaluate`: what the field reports of a VAE, of a run or of a bundle."""
 
 import importlib.metadata
-import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +62,8 @@ def evaluate(
     click.echo(table([(key.replace("_", " "), _told(value)) for key, value in document.items() if value is not None]))
 
 
-def _told(value: float) -> str:
-    return f"{value:.4f}" if isinstance(value, float) and math.isfinite(value) else str(value)
+def _told(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _evaluator(name: str) -> Any:

@@ -94,16 +94,22 @@ def group() -> None:
 
 def main() -> NoReturn:
     """Runs the command; every expected error is one line on stderr, `error: ...`, and its exit code."""
-    warnings.showwarning = _print_warning
+    held: list[str] = []
+
+    def hold(message: Warning | str, *_: object, **__: object) -> None:
+        held.append(f"warning: {_one_line(str(message))}")
+
+    warnings.showwarning = hold
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(2)
+        _tell(held)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 and later; its message is the whole help
+            click.echo(error.format_message(), err=True)
+            sys.exit(2)
         hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
         _fail(_one_line(error.format_message()).rstrip(".") + hint, 2)
     except click.ClickException as error:
@@ -115,7 +121,7 @@ def main() -> NoReturn:
         sys.exit(141)
     except OSError as error:
         _let_go(sys.stdout)
-        _fail(f"output: cannot be written ({error.strerror or error}); check the disk", 5)
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}; check the path and the disk", 5)
     except MemoryError:
         _fail("memory ran out; use fewer rows or a smaller --max-batch", 5)
     sys.exit(code if isinstance(code, int) else 0)
@@ -136,8 +142,10 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    click.echo(f"warning: {_one_line(str(message))}", err=True)
+def _tell(held: list[str]) -> None:
+    """Warnings come once the work is done: beside an error there is one line, the error."""
+    for line in held:
+        click.echo(line, err=True)
 
 
 if __name__ == "__main__":

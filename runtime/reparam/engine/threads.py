@@ -2,9 +2,11 @@
 
 import math
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Final
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP: Final = Path("/sys/fs/cgroup")
+_OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
 def affinity() -> int:
@@ -21,11 +23,30 @@ def _numbers(path: Path) -> list[str]:
         return []
 
 
-def cgroup_quota(root: Path = _CGROUP) -> float | None:
-    """Processors' worth of time that the control group allows (v2, then v1), or None where it sets no limit."""
-    limit = _numbers(root / "cpu.max")
-    if len(limit) != 2:
-        limit = _numbers(root / "cpu/cpu.cfs_quota_us") + _numbers(root / "cpu/cpu.cfs_period_us")
+def own_group(proc: Path = _OWN_GROUP) -> str:
+    """This process's control group below the root (v2), "/" where it is not known."""
+    lines = proc.read_text(encoding="utf-8").splitlines() if proc.exists() else []
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), "/")
+
+
+def cgroup_quota(root: Path = _CGROUP, group: str | None = None) -> float | None:
+    """Processors' worth of time that the control groups allow (v2, else v1), or None where they set no limit.
+
+    Args:
+        root: where the control groups are mounted.
+        group: one below it, None for this process's own; a limit of any group above it holds too.
+    """
+    if group is None:
+        group = own_group() if root == _CGROUP else "/"
+    folders = [root.joinpath(*part.parts[1:]) for part in (PurePosixPath(group), *PurePosixPath(group).parents)]
+    limits = [_quota(_numbers(folder / "cpu.max")) for folder in folders]
+    found = [limit for limit in limits if limit is not None]
+    if found:
+        return min(found)
+    return _quota(_numbers(root / "cpu/cpu.cfs_quota_us") + _numbers(root / "cpu/cpu.cfs_period_us"))
+
+
+def _quota(limit: list[str]) -> float | None:
     if len(limit) != 2 or limit[0] in ("max", "-1"):
         return None
     try:
