@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 import numpy as np
@@ -84,6 +84,36 @@ def collect(parts: Iterator[tuple[FloatArray, ...]], *outs: FloatArray, label: s
             first += len(part[0])
             advance(len(part[0]))
     return time.perf_counter() - begin
+
+
+def write_rows(
+    source: Path,
+    out: Path,
+    *,
+    op: Literal["sample", "decode", "reconstruct"],
+    result: Literal["z", "x_hat"],
+    bundle: Path,
+    eps: Path | None = None,
+    seed: int | None = None,
+    first_row: int = 0,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    as_json: bool,
+) -> None:
+    """The rows of a .npy file through one operation, into another; what `sample`, `decode` and `reconstruct` do."""
+    from reparam.files import npy
+    from reparam.files.atomic import check_place
+
+    check_place(out)
+    rows, noise = npy.read(source), None if eps is None else npy.read(eps)
+    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
+        parts = vae.stream(rows, op=op, eps=noise, seed=seed, first_row=first_row)
+        shape = vae.manifest.latent.shape if result == "z" else vae.manifest.input.shape
+        values = empty(len(rows), shape)
+        seconds = collect(parts, values, label=op)
+    npy.write(out, values)
+    report_rows(rows=len(rows), seconds=seconds, files={result: out}, as_json=as_json)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import PATH, bundle_argument, collect, empty, opened, out_option, report_rows, run_options
+from reparam.cli.common import PATH, bundle_argument, out_option, run_options, write_rows
 
 
 @click.command(short_help="Latents to data.")
@@ -20,14 +20,14 @@ def decode(
     \b
     reparam decode models/digits z.npy --out x_hat.npy
     """
-    from reparam.files import npy
-    from reparam.files.atomic import check_place
-
-    check_place(out)
-    rows = npy.read(z)
-    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = vae.stream(rows, op="decode")
-        x_hat = empty(len(rows), vae.manifest.input.shape)
-        seconds = collect(parts, x_hat, label="decode")
-    npy.write(out, x_hat)
-    report_rows(rows=len(rows), seconds=seconds, files={"x_hat": out}, as_json=as_json)
+    write_rows(
+        z,
+        out,
+        op="decode",
+        result="x_hat",
+        bundle=bundle,
+        device=device,
+        threads=threads,
+        max_batch=max_batch,
+        as_json=as_json,
+    )

@@ -4,17 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import (
-    PATH,
-    bundle_argument,
-    collect,
-    empty,
-    noise_options,
-    opened,
-    out_option,
-    report_rows,
-    run_options,
-)
+from reparam.cli.common import PATH, bundle_argument, noise_options, out_option, run_options, write_rows
 
 
 @click.command(short_help="Rows through encoder and decoder.")
@@ -41,14 +31,17 @@ def reconstruct(
     \b
     reparam reconstruct models/digits x.npy --out x_hat.npy
     """
-    from reparam.files import npy
-    from reparam.files.atomic import check_place
-
-    check_place(out)
-    rows, noise = npy.read(x), None if eps is None else npy.read(eps)
-    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = vae.stream(rows, op="reconstruct", eps=noise, seed=seed, first_row=first_row)
-        x_hat = empty(len(rows), vae.manifest.input.shape)
-        seconds = collect(parts, x_hat, label="reconstruct")
-    npy.write(out, x_hat)
-    report_rows(rows=len(rows), seconds=seconds, files={"x_hat": out}, as_json=as_json)
+    write_rows(
+        x,
+        out,
+        op="reconstruct",
+        result="x_hat",
+        bundle=bundle,
+        eps=eps,
+        seed=seed,
+        first_row=first_row,
+        device=device,
+        threads=threads,
+        max_batch=max_batch,
+        as_json=as_json,
+    )

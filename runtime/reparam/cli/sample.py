@@ -4,17 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import (
-    PATH,
-    bundle_argument,
-    collect,
-    empty,
-    noise_options,
-    opened,
-    out_option,
-    report_rows,
-    run_options,
-)
+from reparam.cli.common import PATH, bundle_argument, noise_options, out_option, run_options, write_rows
 
 
 @click.command(short_help="One draw of each row's posterior.")
@@ -44,14 +34,17 @@ def sample(
     \b
     reparam sample models/digits x.npy --seed 7 --out z.npy
     """
-    from reparam.files import npy
-    from reparam.files.atomic import check_place
-
-    check_place(out)
-    rows, noise = npy.read(x), None if eps is None else npy.read(eps)
-    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = vae.stream(rows, op="sample", eps=noise, seed=seed, first_row=first_row)
-        z = empty(len(rows), vae.manifest.latent.shape)
-        seconds = collect(parts, z, label="sample")
-    npy.write(out, z)
-    report_rows(rows=len(rows), seconds=seconds, files={"z": out}, as_json=as_json)
+    write_rows(
+        x,
+        out,
+        op="sample",
+        result="z",
+        bundle=bundle,
+        eps=eps,
+        seed=seed,
+        first_row=first_row,
+        device=device,
+        threads=threads,
+        max_batch=max_batch,
+        as_json=as_json,
+    )
