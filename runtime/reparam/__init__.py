@@ -1,10 +1,32 @@
 """Variational autoencoders through onnxruntime, without PyTorch. Randomness is data: noise is (seed, row)."""
 
-from reparam import errors
-from reparam.engine.info import Info
-from reparam.laws import noise
-from reparam.posterior import Posterior
-from reparam.vae import VAE, load
-from reparam.verification import verify
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["VAE", "Info", "Posterior", "errors", "load", "noise", "verify"]
+from reparam import errors
+
+if TYPE_CHECKING:
+    from reparam.engine.info import Info
+    from reparam.evaluation import Evaluation
+    from reparam.laws import noise
+    from reparam.posterior import Posterior
+    from reparam.vae import VAE, load
+    from reparam.verification import verify
+
+__all__ = ["VAE", "Evaluation", "Info", "Posterior", "errors", "load", "noise", "verify"]
+_HOMES: Final = {
+    "VAE": "vae",
+    "Evaluation": "evaluation",
+    "Info": "engine.info",
+    "Posterior": "posterior",
+    "load": "vae",
+    "noise": "laws",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name when it is first used, so that the command line answers at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

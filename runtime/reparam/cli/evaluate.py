@@ -8,7 +8,6 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from reparam.bundle.manifest import MANIFEST_NAME
 from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
 from reparam.errors import MissingExtra
 
@@ -45,6 +44,8 @@ def evaluate(
     reparam evaluate run MNIST_DIR --split test --samples 500 --json
     """
     import msgspec
+
+    from reparam.bundle.manifest import MANIFEST_NAME
 
     x: npt.NDArray[np.float32] = _evaluator("rows")(data, split=split, limit=limit, target=target)
     with progress(len(x) if samples else 0, "nll") as advance:
