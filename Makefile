@@ -55,7 +55,7 @@ bench: $(READY) ## What the runtime costs above bare onnxruntime, in one paired 
 
 model: $(READY) ## Train and export models/digits again
 	rm -rf build/digits-run
-	$(BIN)/reparam train digits --out build/digits-run --likelihood gaussian --latent 8 --activation silu
+	$(BIN)/reparam train digits --out build/digits-run --likelihood gaussian --latent 8 --activation silu --threads 1
 	$(BIN)/reparam export build/digits-run models/digits
 
 clean: ## Remove environments and everything built
