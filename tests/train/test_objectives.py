@@ -140,7 +140,9 @@ def test_validation_reports_the_plain_elbo_whatever_was_trained(tmp_path: Path, 
     run, test = read_run(tmp_path / "run"), digits.head(100).test
     assert run.metrics == result.metrics
     if plain:
-        assert result.metrics == {"epoch": 1, "step": 2, "test_distortion": distortion(run.model, test)}
+        loss = result.metrics["train_loss"]
+        distorted = distortion(run.model, test)
+        assert result.metrics == {"epoch": 1, "step": 2, "train_loss": loss, "test_distortion": distorted}
         with pytest.raises(OptionError, match="a plain autoencoder has none, so there is neither noise nor rate nor"):
             elbo(run.model, test, seed=5)
     else:

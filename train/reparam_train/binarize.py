@@ -6,6 +6,8 @@ where word < x 2^32, else 0. So 0 stays 0, 1 stays 1, and the rest are right to 
 R. Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Networks", ICML 2008, binarise MNIST so.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,8 +25,8 @@ def binarized(x: npt.NDArray[np.float32], seed: int, rows: Rows) -> npt.NDArray[
     Returns:
         0 or 1, float32 [n, *input].
     """
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))  # -1 would not do for no rows
     blocks = np.arange(-(-flat.shape[1] // 4), dtype=np.uint64)
     drawn = words(seed, row_ids(rows)[:, None], blocks[None, :], stream="data")  # four of [n, blocks]
-    place = np.stack(drawn, axis=-1).reshape(len(x), -1)[:, : flat.shape[1]]  # [n, values]
+    place = np.stack(drawn, axis=-1).reshape(len(x), 4 * len(blocks))[:, : flat.shape[1]]  # [n, values]
     return (place < flat * 2.0**32).astype(np.float32).reshape(x.shape)

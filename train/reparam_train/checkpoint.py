@@ -44,6 +44,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Steps that are done, over the whole run; step - epoch * steps an epoch is the place within the epoch."""
     metrics: dict[str, float]
     """Of the last validation, with its epoch and step; empty before the first."""
+    losses: float = 0.0
+    """Sum of the losses over the rows of this epoch so far, nats."""
     best: float | None = None
     """The best score of a validation so far: the test ELBO, or minus the distortion where there is none."""
     stale: int = 0

@@ -140,6 +140,8 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian --dry-run
     A hundred more epochs of a run, or the rest of one that was stopped:
         reparam train digits --out digits-run --resume --epochs 200
+    The same run, to rounding, in two processes, on two cards where there are two:
+        torchrun --nproc-per-node 2 --no-python reparam train digits --out digits-run
 
     The test ELBO is in nats per row: higher is better. The run is a function of its options: on one machine, two runs
     with the same options end in the same number to the last digit.
@@ -149,6 +151,7 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
     need()
     from reparam_train import data as sources
     from reparam_train import loop
+    from reparam_train.distributed import is_first
     from reparam_train.signals import Interrupted
 
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -171,9 +174,11 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
     try:
         result = loop.fit(rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty())
     except Interrupted as stop:
-        click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)
+        if is_first():
+            click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)
         click.get_current_context().exit(128 + stop.signal)
-    click.echo(_as_json(result) if as_json else _summary(result))
+    if is_first():
+        click.echo(_as_json(result) if as_json else _summary(result))
 
 
 def _planned(rows: "Data", config: VAEConfig, options: Options, *, as_json: bool) -> str:

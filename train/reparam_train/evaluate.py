@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reparam_train import keyed
 from reparam_train.data.split import Split
+from reparam_train.distributed import Group
 from reparam_train.model import VAE
 from reparam_train.objectives import bound
 
@@ -29,7 +30,7 @@ class Elbo:
     """-log p(x|z), one z a row."""
 
 
-def elbo(model: VAE, split: Split, *, seed: int) -> Elbo:
+def elbo(model: VAE, split: Split, *, seed: int, group: Group | None = None) -> Elbo:
     """Evidence lower bound, rate and distortion, averaged over all rows of a split.
 
     Row i's noise is that of row number i, as in the runtime's `elbo(x, seed=...)`. Sums are float64. It is the plain
@@ -39,6 +40,7 @@ def elbo(model: VAE, split: Split, *, seed: int) -> Elbo:
         model: on any device; its mode (train or eval) is left as it was.
         split: rows that the model takes.
         seed: of the noise, 0 <= seed < 2^64.
+        group: processes that share the work and all call this; left out, this one alone.
 
     Returns:
         Three floats in nats per row. The same model, rows, seed and machine give the same digits.
@@ -52,39 +54,39 @@ def elbo(model: VAE, split: Split, *, seed: int) -> Elbo:
         eps = keyed.evaluation_noise(seed, rows=rows, shape=shape, law=law)  # [chunk, latent]
         return bound.terms(model, x, torch.as_tensor(eps, device=x.device))
 
-    rate, distortion = _means(model, split, terms)
+    rate, distortion = _means(model, split, terms, group or Group())
     return Elbo(elbo=-(rate + distortion), rate=rate, distortion=distortion)
 
 
-def distortion(model: VAE, split: Split) -> float:
+def distortion(model: VAE, split: Split, *, group: Group | None = None) -> float:
     """Mean of -log p(x|z) over the rows of a split, in nats, for a plain autoencoder, whose z takes no noise."""
-    (mean,) = _means(model, split, lambda x, _: (-model.log_prob(x, model.decode(model.code(x))),))
+    (mean,) = _means(model, split, lambda x, _: (-model.log_prob(x, model.decode(model.code(x))),), group or Group())
     return mean
 
 
-def scores(model: VAE, split: Split, *, seed: int) -> dict[str, float]:
+def scores(model: VAE, split: Split, *, seed: int, group: Group | None = None) -> dict[str, float]:
     """What a validation reports: elbo, rate and distortion; of a plain autoencoder the distortion alone."""
     if model.config.posterior == "none":
-        return {"distortion": distortion(model, split)}
-    found = elbo(model, split, seed=seed)
+        return {"distortion": distortion(model, split, group=group)}
+    found = elbo(model, split, seed=seed, group=group)
     return {"elbo": found.elbo, "rate": found.rate, "distortion": found.distortion}
 
 
-def _means(model: VAE, split: Split, terms: Callable[[Tensor, range], tuple[Tensor, ...]]) -> list[float]:
+def _means(model: VAE, split: Split, terms: Callable[[Tensor, range], tuple[Tensor, ...]], group: Group) -> list[float]:
     """Mean over all rows of each of the terms [chunk] that a function gives for a chunk and its row numbers."""
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [[float(term.double().sum()) for term in terms(*part)] for part in _chunks(model, split)]
+            parts = [[float(term.double().sum()) for term in terms(*part)] for part in _chunks(model, split, group)]
     finally:
         model.train(was_training)
-    return [math.fsum(sums) / len(split) for sums in zip(*parts, strict=True)]
+    return [math.fsum(sums) / len(split) for sums in zip(*group.gather(parts), strict=True)]
 
 
-def _chunks(model: VAE, split: Split) -> Iterator[tuple[Tensor, range]]:
-    """The rows of a split as x [chunk, *input] on the model's device, with their numbers."""
+def _chunks(model: VAE, split: Split, group: Group) -> Iterator[tuple[Tensor, range]]:
+    """This process's rows of a split as x [chunk, *input] on the model's device, with their numbers."""
     device = next(model.parameters()).device
-    for start in range(0, len(split), CHUNK):
+    for start in range(group.rank * CHUNK, len(split), group.size * CHUNK):
         rows = range(start, min(start + CHUNK, len(split)))
         yield torch.as_tensor(split.batch(np.arange(rows.start, rows.stop)), device=device), rows

@@ -56,6 +56,21 @@ class VAE(nn.Module):
             torch.default_generator.manual_seed(check_seed(seed))  # torch.manual_seed would reach CUDA's as well
             return cls(config)
 
+    def start_at(self, mean: Tensor) -> None:
+        """Sets the decoder's last bias so that x_hat is near the data's mean, [*input_shape], before any step.
+
+        So the first thousands of steps are not spent on finding it. A convolution has one bias a channel, and gets the
+        mean of the channel.
+
+        Source:
+            The reference code of Burda et al. 2016 starts Bernoulli decoders so.
+        """
+        bias = self.decoder.last.get_parameter("bias")
+        if bias.numel() != self.likelihood.parts * mean.numel():
+            mean = mean.flatten(1).mean(1)  # [channels]
+        with torch.no_grad():
+            bias.copy_(self.likelihood.raw_at(mean).flatten())
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior q(z|x) of each row.
 

@@ -71,6 +71,13 @@ class Split:
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))
 
+    def mean(self) -> npt.NDArray[np.float32]:
+        """Of all rows, float32 [*shape]; summed in float64."""
+        total = np.zeros(self.shape)
+        for piece in self.pieces():
+            total += self.batch(piece).sum(0, dtype=np.float64)
+        return (total / len(self)).astype(np.float32)
+
     def sha256(self) -> str:
         """Of dtype, shape and stored bytes (little-endian) of these rows, in order."""
         stored = self.values.dtype.newbyteorder("<")

@@ -20,6 +20,10 @@ class Bernoulli(Likelihood):
         """x_hat (probabilities) and logits, both [batch, *input]."""
         return {"x_hat": raw.sigmoid(), "logits": raw}
 
+    def raw_at(self, mean: Tensor) -> Tensor:
+        """The logits of a mean, itself kept within [0.001, 0.999]; [*input], both."""
+        return mean.logit(1e-3)
+
     def log_prob(self, x: Tensor, outputs: Outputs) -> Tensor:
         """The value of log p(x|z) in nats per row, [batch]; x in [0, 1]."""
         entropy = functional.binary_cross_entropy_with_logits(outputs["logits"], x, reduction="none")  # [batch, *input]

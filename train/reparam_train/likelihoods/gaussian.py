@@ -13,6 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from reparam_train.distributed import row_mean
 from reparam_train.likelihoods.likelihood import LOG_BOUNDS, Likelihood, Outputs
 
 _KEEP: Final = 0.99  # of the running mean of squares, a step
@@ -78,7 +79,7 @@ class OptimalGaussian(Likelihood):
         """The value of log p(x|z) in nats per row, [batch]; in training mode it moves the running mean."""
         if not self.training:
             return _log_prob(x, outputs["x_hat"], self._logvar())
-        square = (x - outputs["x_hat"]).detach().square().mean()
+        square = row_mean((x - outputs["x_hat"]).square().flatten(1).mean(1))  # of the global batch
         self.mean_square.mul_(_KEEP).add_(square, alpha=1 - _KEEP)
         self.weight.mul_(_KEEP).add_(1 - _KEEP)
         return _log_prob(x, outputs["x_hat"], square.log().clamp(*LOG_BOUNDS))

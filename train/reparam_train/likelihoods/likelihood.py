@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 Outputs = dict[str, Tensor]
@@ -19,6 +20,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def outputs(self, raw: Tensor) -> Outputs:
         """The decoder's outputs in contract order, each [batch, *input], from raw [batch, parts * input[0], ...]."""
+
+    def raw_at(self, mean: Tensor) -> Tensor:
+        """Raw values whose x_hat is a given mean, [parts * input[0], ...] from [*input]; the scale's part is 0."""
+        return torch.cat([mean, *[torch.zeros_like(mean)] * (self.parts - 1)])
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Outputs) -> Tensor:

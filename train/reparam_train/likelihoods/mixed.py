@@ -37,6 +37,11 @@ class Mixed(Likelihood):
         parts = [_mean(column.kind, raw[:, start:stop]) for column, start, stop in places(self._columns)]
         return {"x_hat": torch.cat(parts, 1), "logits": raw}
 
+    def raw_at(self, mean: Tensor) -> Tensor:
+        """The logits of a mean, or for gaussian columns the mean; [width], both."""
+        parts = [_raw(column.kind, mean[start:stop]) for column, start, stop in places(self._columns)]
+        return torch.cat(parts)
+
     def log_prob(self, x: Tensor, outputs: Outputs) -> Tensor:
         """The value of log p(x|z) in nats per row, [batch]."""
         logits, total = outputs["logits"], x.new_zeros(len(x))
@@ -67,3 +72,10 @@ def _mean(kind: str, raw: Tensor) -> Tensor:
     if kind == "gaussian":
         return raw
     return raw.sigmoid() if kind == "bernoulli" else raw.softmax(1)
+
+
+def _raw(kind: str, mean: Tensor) -> Tensor:
+    """What `_mean` makes the mean of a column's law, with probabilities kept from 0 and 1."""
+    if kind == "gaussian":
+        return mean
+    return mean.logit(1e-3) if kind == "bernoulli" else mean.clamp(min=1e-3).log()

@@ -78,9 +78,10 @@ class Decoder(nn.Module):
                     output_padding=(odd[0], odd[1]),
                 ),
             ]
+        self.last = layers.pop()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.layers(z)  # [batch, channels, height, width]
+        raw: Tensor = self.last(self.layers(z))  # [batch, channels, height, width]
         return raw

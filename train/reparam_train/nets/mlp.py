@@ -43,9 +43,10 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = _layers((latent, *reversed(hidden)), activation)
-        self.last = nn.Sequential(nn.Linear(hidden[0], math.prod(input_shape)), nn.Unflatten(1, input_shape))
+        self.last = nn.Linear(hidden[0], math.prod(input_shape))
+        self.shape = nn.Unflatten(1, input_shape)
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.last(self.layers(z))  # [batch, *input]
+        raw: Tensor = self.shape(self.last(self.layers(z)))  # [batch, *input]
         return raw

@@ -14,6 +14,7 @@ With beta 1, no warm-up and no free bits: the plain sum of rate and distortion, 
 from torch import Tensor
 
 from reparam_train import posteriors
+from reparam_train.distributed import row_mean
 from reparam_train.model import VAE
 from reparam_train.objectives.objective import Objective
 
@@ -39,7 +40,9 @@ class NegativeElbo(Objective):
     def forward(self, x: Tensor, eps: Tensor, weight: Tensor) -> Tensor:
         """The loss of a batch; eps [1, batch, latent]."""
         mean, logvar, outputs = self.model(x, eps[0])
-        each = posteriors.kl_each(mean, logvar, self.model.config.law).mean(0)  # [latent]
-        rate = each.clamp(min=self._free_bits).sum() if self._free_bits else each.sum()
-        loss: Tensor = weight * rate - self.model.log_prob(x, outputs).mean()
+        each = posteriors.kl_each(mean, logvar, self.model.config.law)  # [batch, latent]
+        rate = each.mean(0)  # [latent]
+        if self._free_bits:  # the mean over the global batch decides, so that several processes make one's gradient
+            rate = rate.where(row_mean(each) > self._free_bits, self._free_bits)
+        loss: Tensor = weight * rate.sum() - self.model.log_prob(x, outputs).mean()
         return loss
