@@ -23,8 +23,8 @@ ALLOWED = {
     "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"},
     "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
 }
-# The one room of export that knows our training package: the adapter, and the door that tells its models by type.
-READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/pipeline.py"}
+# What in export knows our training package: the adapter, the door that tells its models by type, the trial export.
+READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/pipeline.py", "reparam_export/preflight.py"}
 
 # Rooms of the runtime, ground floor first: a room imports only from rooms above it in this list.
 FLOORS = [

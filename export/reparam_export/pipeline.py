@@ -77,6 +77,21 @@ def export(
         raise OptionError(f"name: must be letters, digits, '.', '_' and '-', got {name!r}; try {_plain_name(name)!r}")
     progress("read")
     source = _source(model, _plain_name(target.resolve().name) if name is None else name)
+    files, manifest, pair = prove(source, progress=progress)
+    progress("publish")
+    _publish(target, manifest, files, pair)
+    return manifest
+
+
+def prove(
+    source: Source, *, progress: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, bytes], Manifest, Pair]:
+    """The graphs and golden vectors of a model by file name, their manifest, and both graphs running: all but the card.
+
+    Raises:
+        ExportError: the model cannot be traced into graphs of the contract.
+        VerificationError: a graph's numbers differ from PyTorch's.
+    """
     with in_eval_mode(source.module):
         files, manifest = _build(source, progress)
         progress("verify")
@@ -89,7 +104,7 @@ def export(
             manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=tuple(kept(vectors))
         ),
     )
-    pair = start_pair(believe(Bundle(str(target), manifest, files)), device="cpu")
+    pair = start_pair(believe(Bundle(source.name, manifest, files)), device="cpu")
     manifest = msgspec.structs.replace(
         manifest,
         verification=(
@@ -103,9 +118,7 @@ def export(
             ),
         ),
     )
-    progress("publish")
-    _publish(target, manifest, files, pair)
-    return manifest
+    return files, manifest, pair
 
 
 def _plain_name(folder: str) -> str:

@@ -55,7 +55,7 @@ def test_a_plain_autoencoder_says_that_it_has_no_elbo_and_its_card_says_so_too(f
     assert reparam("export", "plain", "plain-bundle", cwd=folder).returncode == 0
     manifest = json.loads((folder / "plain-bundle" / "manifest.json").read_text())
     assert (manifest["deterministic"], manifest["latent"]["noise"]) == (True, None)
-    assert set(manifest["training"]["metrics"]) == {"epoch", "step", "test_distortion"}
+    assert set(manifest["training"]["metrics"]) == {"epoch", "step", "train_loss", "test_distortion"}
     card = (folder / "plain-bundle" / "README.md").read_text()
     assert "takes no noise and has no posterior" in card
     assert "Objective: distortion alone (a plain autoencoder)" in card

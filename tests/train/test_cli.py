@@ -17,7 +17,21 @@ from reparam_train.checkpoint import read_run
 from reparam_train.cli import train
 from reparam_train.data.cli import data
 
-TINY = ["--net", "mlp", "--hidden", "8", "--latent", "2", "--limit", "100", "--epochs", "2", "--device", "cpu"]
+TINY = [
+    "--net",
+    "mlp",
+    "--hidden",
+    "8",
+    "--latent",
+    "2",
+    "--limit",
+    "100",
+    "--epochs",
+    "2",
+    "--device",
+    "cpu",
+    "--no-preflight",
+]
 
 
 def run(command: object, *arguments: str | Path) -> Result:
@@ -66,8 +80,8 @@ def test_a_resumed_run_keeps_the_options_that_are_left_out(tmp_path: Path) -> No
 
 def test_a_stopped_run_prints_the_line_that_resumes_it(tmp_path: Path) -> None:
     out = tmp_path / "a run"
-    command = [sys.executable, "-m", "reparam.cli.main", "train", "digits", "--out", str(out), "--epochs", "100000"]
-    with subprocess.Popen([*command, *TINY[:-4], "--device", "cpu"], stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "reparam.cli.main", "train", "digits", "--out", str(out)]
+    with subprocess.Popen([*command, *TINY, "--epochs", "100000"], stderr=subprocess.PIPE, text=True) as process:
         while not (out / "checkpoint.pt").exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -99,7 +113,7 @@ def test_widths_that_are_not_numbers_are_a_usage_error(tmp_path: Path) -> None:
 
 def test_features_get_an_mlp_and_a_gaussian_without_being_told(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(40, 5)))
-    ok(train, tmp_path / "rows.npy", "--out", tmp_path / "run", "--epochs", "1", "--device", "cpu")
+    ok(train, tmp_path / "rows.npy", "--out", tmp_path / "run", "--epochs", "1", "--device", "cpu", "--no-preflight")
     config = read_run(tmp_path / "run").record.config
     assert (config.net, config.likelihood, config.input_shape) == ("mlp", "gaussian", (5,))
 

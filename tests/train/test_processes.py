@@ -19,7 +19,19 @@ def torchrun(processes: int, *words: str) -> subprocess.Popen[str]:
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
     python = [sys.executable, *(["-m", *launcher] if launcher else [])]
     return subprocess.Popen(
-        [*python, "-m", "reparam.cli.main", "train", "digits", *words, "--device", "cpu", "--threads", "1"],
+        [
+            *python,
+            "-m",
+            "reparam.cli.main",
+            "train",
+            "digits",
+            *words,
+            "--device",
+            "cpu",
+            "--threads",
+            "1",
+            "--no-preflight",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -121,10 +121,15 @@ def _option(
 @_option("--compile/--no-compile", None, "Compile the loss with torch.compile.", default="no-compile")
 @_option("--threads", int, "CPU threads.", default="torch's choice")
 @_option("--limit", int, "Use only the first ROWS of each split, for trials.", default="all", metavar="ROWS")
+@click.option(
+    "--preflight/--no-preflight",
+    default=True,
+    help="Prove by a trial export, before step 1, that the model can be exported.  [default: preflight]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, shapes, steps and memory; write nothing.")
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
-def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, **given: Any) -> None:
+def train(data: str, out: Path, *, preflight: bool, dry_run: bool, resume: bool, as_json: bool, **given: Any) -> None:
     """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
     DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
@@ -172,7 +177,9 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         click.echo(_planned(rows, config, options, as_json=as_json))
         return
     try:
-        result = loop.fit(rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty())
+        result = loop.fit(
+            rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty(), preflight=preflight
+        )
     except Interrupted as stop:
         if is_first():
             click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)

@@ -20,6 +20,7 @@ from reparam_train.ahead import ahead
 from reparam_train.data.split import Data
 from reparam_train.evaluate import scores
 from reparam_train.options import Options, VAEConfig
+from reparam_train.preflights import preflights
 from reparam_train.training import Training
 
 
@@ -51,6 +52,7 @@ def fit(
     out: str | Path,
     resume: bool = False,
     progress: bool = False,
+    preflight: bool = False,
 ) -> Result:
     """Trains a model and leaves a run folder: run.json, checkpoints, metrics.jsonl and metrics.csv.
 
@@ -62,6 +64,8 @@ def fit(
         resume: continue from the run's checkpoint. epochs (not with a cosine schedule), device, validate_every,
             threads, patience and checkpoint_every may differ from before.
         progress: a progress bar on stderr.
+        preflight: before the first step of a new run, ask what the entry points `reparam.preflight` say of the model:
+            with the extra `export`, whether it can be exported.
 
     Returns:
         The last validation's metrics, and time.
@@ -71,6 +75,7 @@ def fit(
         InputError: the rows do not fit the model, or are not those of the run that is resumed.
         CheckpointError: `resume` where no good run is.
         DeviceUnavailable: device "cuda" without a card, or `compile` without a compiler.
+        ExportError, VerificationError: of `preflight`.
         TrainingDiverged: the loss is not finite, with the step; the last good checkpoint is kept.
         OutputError: the folder cannot be written.
         Interrupted: Ctrl-C or SIGTERM came; the step in progress was finished and a checkpoint written. It is a
@@ -96,6 +101,8 @@ def fit(
         run = training.build(folder, data, config, options, device=where, group=group)
         if resume:
             training.restore(run)
+        elif preflight:
+            group.once(lambda: preflights(run.model))
         group.once(lambda: record.write(folder, now))
         first_step, rows, start = run.step, 0, time.perf_counter()
         with tqdm(

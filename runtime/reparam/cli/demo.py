@@ -77,7 +77,8 @@ def demo(out: Path, *, device: str, epochs: int | None, as_json: bool) -> None:
     places = Places(out)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for the demo's own report
         more = [] if epochs is None else ["--epochs", str(epochs)]
-        _command("train", "digits", "--out", str(places.run), *_MODEL, *more)
+        # no trial export: the real one follows at once
+        _command("train", "digits", "--out", str(places.run), *_MODEL, *more, "--no-preflight")
         _command("export", str(places.run), str(places.bundle))
         _command("data", "digits", "--split", "test", "--out", str(places.rows), "--labels", str(places.labels))
     x = np.asarray(npy.read(places.rows))
