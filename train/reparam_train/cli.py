@@ -1,8 +1,10 @@
 """The command `reparam train`: parses, calls, prints. torch is imported when the command runs, not before."""
 
+import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from reparam_train.options import Options, VAEConfig, config_for
 if TYPE_CHECKING:
     from reparam_train.data.split import Data
     from reparam_train.loop import Result
+    from reparam_train.observers import Observer
 
 
 @click.command(short_help="Data to a trained variational autoencoder.")
@@ -25,10 +28,29 @@ if TYPE_CHECKING:
 @objective_options
 @training_options
 @seed_option
+@click.option(
+    "--pictures/--no-pictures",
+    default=True,
+    show_default=True,
+    help="Leave RUN/pictures/epoch-N.png at each validation, of images and where the extra report is installed.",
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Log each validation to RUN/tensorboard; needs the extra tensorboard."
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, shapes, steps and memory; write nothing.")
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
-def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, **given: Any) -> None:
+def train(
+    data: str,
+    out: Path,
+    *,
+    pictures: bool,
+    tensorboard: bool,
+    dry_run: bool,
+    resume: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
     DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
@@ -72,11 +94,31 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         click.echo(_planned(rows, config, options, as_json=as_json))
         return
     try:
-        result = loop.fit(rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty())
+        with _observers(config, options, pictures=pictures, tensorboard=tensorboard) as observers:
+            result = loop.fit(
+                rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty(), observers=observers
+            )
     except Interrupted as stop:
         click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)
         click.get_current_context().exit(128 + stop.signal)
     click.echo(_as_json(result) if as_json else _summary(result))
+
+
+@contextlib.contextmanager
+def _observers(
+    config: VAEConfig, options: Options, *, pictures: bool, tensorboard: bool
+) -> Generator["Sequence[Observer]"]:
+    """Who looks at each validation."""
+    from reparam_train.pictures import Pictures, available
+    from reparam_train.tensorboard import TensorBoard
+
+    found: list[Observer] = []
+    with contextlib.ExitStack() as stack:
+        if pictures and available(config.input_shape):
+            found.append(Pictures(every=options.validate_every))
+        if tensorboard:
+            found.append(stack.enter_context(TensorBoard()))
+        yield found
 
 
 def _planned(rows: "Data", config: VAEConfig, options: Options, *, as_json: bool) -> str:

@@ -8,6 +8,7 @@ that was never interrupted.
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from reparam_train.binarize import binarized
 from reparam_train.data.split import Data
 from reparam_train.evaluate import scores
 from reparam_train.model import VAE
+from reparam_train.observers import Observer, Validation
 from reparam_train.options import Options, VAEConfig
 from reparam_train.schedule import step_size
 
@@ -84,6 +86,7 @@ def fit(
     out: str | Path,
     resume: bool = False,
     progress: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """Trains a model and leaves a run folder: run.json, checkpoints, metrics.jsonl and metrics.csv.
 
@@ -95,6 +98,7 @@ def fit(
         resume: continue from the run's checkpoint. epochs (not with a cosine schedule), device, validate_every,
             threads, patience and checkpoint_every may differ from before.
         progress: a progress bar on stderr.
+        observers: called in this order after each validation, once its checkpoint is written.
 
     Returns:
         The last validation's metrics, and time.
@@ -135,6 +139,7 @@ def fit(
                     _validate(training)
                     _save(training)
                     bar.set_postfix_str(_told(training.metrics))
+                    _show(training, observers)
                 _stop_if_asked(training, pending)
         seconds = time.perf_counter() - start
     early = training.epoch < options.epochs
@@ -260,6 +265,22 @@ def _validate(training: _Training) -> None:
         training.best, training.stale = score, 0
     else:
         training.stale += 1
+
+
+def _show(training: _Training, observers: Sequence[Observer]) -> None:
+    """The validation that was just saved, to each observer."""
+    for observer in observers:
+        observer(
+            Validation(
+                folder=training.folder,
+                model=training.model,
+                data=training.data,
+                seed=training.options.seed,
+                epoch=training.epoch,
+                step=training.step,
+                metrics=training.metrics,
+            )
+        )
 
 
 def _save(training: _Training) -> None:
