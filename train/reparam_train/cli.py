@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--pictures/--no-pictures",
     default=True,
-    show_default=True,
-    help="Leave RUN/pictures/epoch-N.png at each validation, of images and where the extra report is installed.",
+    help="Leave RUN/pictures/epoch-N.png at each validation, of images and where the extra report is installed.  "
+    "[default: pictures]",
 )
 @click.option(
     "--tensorboard", is_flag=True, help="Log each validation to RUN/tensorboard; needs the extra tensorboard."

@@ -77,7 +77,7 @@ def draw(study: Study, arms: Sequence[Measured], panels: dict[str, Panel], ruler
     image = is_image(data.shape)
     seeds = len(study.seeds)
     heads = (
-        "Held-out rows, below them reconstructions" if image else "Held-out rows and reconstructions",
+        "Held-out rows over reconstructions" if image else "Held-out rows and reconstructions",
         "Samples from the prior N(0, I)" if image else "Held-out rows and prior samples",
         "Codes of held-out rows",
         f"Mean ± spread over {seeds} seeds" if seeds > 1 else f"Seed {study.seeds[0]}",
@@ -87,7 +87,7 @@ def draw(study: Study, arms: Sequence[Measured], panels: dict[str, Panel], ruler
         page.text(left / _WIDTH, 1 - top / height, text, va="top", **more)
 
     for (left, _), text in zip(_PLACES, heads, strict=True):
-        at(left, 0.22, text, fontsize=10.5, color=_GREY)
+        at(left, 0.22, text, fontsize=10, color=_GREY)
     for number, arm in enumerate(arms):
         top = _HEAD + _ROW * number
         title, more = _title(arm, study.penalties[number - 1 : number])
@@ -123,7 +123,7 @@ def _foot(study: Study, space: Space) -> str:
     return (
         f"d²: squared Fréchet distance to {space.test_rows:,} held-out rows, from {space.training_rows:,} samples, in "
         f"{space.components} principal components of the training rows ({space.explained:.0%} of the variance, not "
-        f"whitened). Floor, of the training rows: {space.floor:.3f}.\n"
+        f"whitened). Training rows: {space.floor:.3f}.\n"
         f"Pictures: seed {study.seeds[0]}. Codes: posterior means on their first two principal components; the "
         "circle is two standard deviations of the prior."
     )
@@ -149,13 +149,18 @@ def _images(one: "Axes", two: "Axes", shown: Panel, data: Data) -> None:
 def _clouds(one: "Axes", two: "Axes", shown: Panel, ruler: Ruler) -> None:
     """Rows that are no images, in the first two features of the Frechet distance."""
     rows = ruler.features.project(shown.rows)
-    for axes, others, colour, name in ((one, shown.again, "C1", "again"), (two, shown.samples, "C0", "samples")):
+    for axes, others, colour, name in (
+        (one, shown.again, "C1", "reconstructions"),
+        (two, shown.samples, "C0", "samples"),
+    ):
         places = ruler.features.project(others)
         for points, of, label in ((rows, "0.7", "held-out"), (places, colour, name)):
             second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
             axes.scatter(points[:, 0], second, s=6, alpha=0.6, color=of, linewidths=0, label=label)
         axes.legend(fontsize=8, frameon=False, loc="upper right", markerscale=2, handletextpad=0.1)
         _quiet(axes)
+        axes.set_xticks([])
+        axes.set_yticks([])
 
 
 def _codes(axes: "Axes", shown: Panel) -> None:

@@ -34,7 +34,7 @@ def draw(study: Study, points: Sequence[tuple[float, Measured]], *, test_rows: i
     for place, (beta, _) in enumerate(points):
         axes.annotate(
             f"β = {beta:g}\n{units[place]:.3g} of {study.config.latent} active",
-            (x[place], y[place]), xytext=(9, 4), textcoords="offset points", fontsize=9,
+            (x[place], y[place]), xytext=(9, 9), textcoords="offset points", fontsize=9,
             weight="bold" if place == best else "normal",
         )  # fmt: skip
     axes.margins(x=0.16, y=0.14)
@@ -48,7 +48,7 @@ def draw(study: Study, points: Sequence[tuple[float, Measured]], *, test_rows: i
     axes.set_title(
         f"{study.data}: rate and distortion of {test_rows:,} held-out rows, "
         f"{seeds} seed{'s' if seeds > 1 else ''}; grey lines have one ELBO; bold is the best",
-        loc="left", fontsize=11,
+        loc="left", fontsize=11, pad=18,
     )  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     return png(page)
@@ -65,7 +65,7 @@ def _elbo_lines(axes: "Axes", across: tuple[float, float], up: tuple[float, floa
             axes.axline((enters, total - enters), slope=-1, color="0.88", linewidth=1, zorder=0)
             at_top = enters > across[0]
             axes.annotate(
-                f"ELBO {-total:g}", (enters, total - enters), xytext=(4, 2) if at_top else (4, 4),
+                f"ELBO {0 - total:g}", (enters, total - enters), xytext=(4, 2) if at_top else (4, 4),
                 textcoords="offset points", fontsize=8, color=_GREY, va="bottom", annotation_clip=False,
             )  # fmt: skip
     axes.set_xlim(*across)
