@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import statistics
 import struct
 from pathlib import Path
@@ -18,6 +19,7 @@ from reparam_train.checkpoint import CURRENT, read_run
 from reparam_train.data import Data
 from reparam_train.evaluators import evaluate
 from reparam_train.options import Options, config_for
+from reparam_train.signals import Interrupted
 from reparam_train.study import cli, compare, runs, sweep
 
 pytest.importorskip("matplotlib", reason="studies draw with matplotlib, of the extra `report`")
@@ -134,6 +136,19 @@ def test_a_study_grows_by_seeds_and_goes_on_where_it_was_stopped(
     ok(cli.compare, "digits", "--out", out, "--resume", "--seeds", "3,5")
     whole, parts = ((folder / compare.FILE).read_bytes() for folder in (compared, out))
     assert parts == whole
+
+
+def test_a_signal_ends_a_study_with_the_line_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, out: Path, **__: Any) -> Any:
+        raise Interrupted(out, step=7, signal_number=signal.SIGTERM)
+
+    monkeypatch.setattr(runs, "fit", stopped)
+    out = tmp_path / "a study"
+    done = run(cli.sweep, "digits", "--out", out, *SMALL)
+    assert done.exit_code == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM after 7 steps" in done.stderr
+    assert done.stderr.strip().endswith(f"go on with: reparam sweep digits --out '{out}' --resume")
+    assert (done.stdout, runs.read(out, "sweep").seeds) == ("", (3, 5))
 
 
 def test_json_prints_the_document_and_nothing_else(compared: Path, swept: Path) -> None:

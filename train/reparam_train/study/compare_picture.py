@@ -157,6 +157,7 @@ def _clouds(one: "Axes", two: "Axes", shown: Panel, ruler: Ruler) -> None:
         for points, of, label in ((rows, "0.7", "held-out"), (places, colour, name)):
             second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
             axes.scatter(points[:, 0], second, s=6, alpha=0.6, color=of, linewidths=0, label=label)
+        axes.margins(0.05, 0.2)  # room for the legend
         axes.legend(fontsize=8, frameon=False, loc="upper right", markerscale=2, handletextpad=0.1)
         _quiet(axes)
         axes.set_xticks([])
