@@ -11,6 +11,7 @@ Needs MNIST's four idx files, `pip install pythae==0.1.2` beside `reparam[train]
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import logging
 import platform
@@ -69,7 +70,7 @@ def pythae(data: Data, epochs: int, folder: Path) -> tuple[list[float], float]:
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
         BaseTrainer(VAE(config), dataset, training_config=settings, callbacks=[clock]).train()
     times = [*clock.times, clock.last]
-    return [after - before for before, after in zip(times[1:], times[2:], strict=False)], clock.loss
+    return [after - before for before, after in itertools.pairwise(times[1:])], clock.loss
 
 
 def ours(**more: Any) -> Arm:
@@ -81,12 +82,10 @@ def ours(**more: Any) -> Arm:
         def clock(_: Validation) -> None:
             times.append(time.perf_counter())
 
-        config = config_for(
-            data, net="mlp", hidden=(HIDDEN,), latent=LATENT, activation="relu", likelihood="bernoulli"
-        )
+        config = config_for(data, net="mlp", hidden=(HIDDEN,), latent=LATENT, activation="relu", likelihood="bernoulli")
         options = Options(epochs=epochs, batch_size=BATCH, lr=LR, validate_every=1, threads=2, device="cpu", **more)
         result = fit(data, config, options, out=folder / "run", observers=[clock])
-        return [after - before for before, after in zip(times, times[1:], strict=False)], result.metrics["train_loss"]
+        return [after - before for before, after in itertools.pairwise(times)], result.metrics["train_loss"]
 
     return arm
 

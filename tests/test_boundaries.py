@@ -20,7 +20,7 @@ OURS = set(ROOTS)
 # What a root may import of ours and of others; everything else but the standard library is forbidden.
 ALLOWED = {
     "reparam": {"reparam", "numpy", "msgspec", "click", "onnxruntime", "matplotlib"},
-    "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"},
+    "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm", "matplotlib", "PIL"},
     "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
 }
 # What in export knows our training package: the adapter, the door that tells its models by type, the trial export.
@@ -161,8 +161,10 @@ def test_the_commands_that_the_readme_shows_run_in_its_order(clone: Path) -> Non
     assert len(lines) >= 10
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        if words[0] in ("train", "demo"):
+        if words[0] in ("train", "demo", "compare", "sweep"):
             words += ["--epochs", "1"]
+        if words[0] in ("compare", "sweep"):
+            words += ["--seeds", "0", "--samples", "1"]
         command = [sys.executable, "-m", "reparam.cli.main", *words]
         done = subprocess.run(command, capture_output=True, text=True, cwd=clone, check=False)
         assert done.returncode == 0, (line, done.stderr)
@@ -210,7 +212,8 @@ def test_the_constraints_fit_the_ranges_of_pyproject() -> None:
 
 def test_import_reparam_and_the_train_and_export_doors_load_no_heavy_library() -> None:
     code = (
-        "import reparam, reparam.cli.main, reparam_train.cli, reparam_train.data.cli, reparam_export.cli, sys, json;"
+        "import reparam, reparam.cli.main, reparam_train.cli, reparam_train.data.cli, reparam_train.study.cli;"
+        "import reparam_export.cli, sys, json;"
         "print(json.dumps([m for m in ('torch', 'onnx', 'onnxruntime', 'onnxscript', 'matplotlib', 'tqdm')"
         " if m in sys.modules]))"
     )

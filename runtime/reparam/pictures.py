@@ -5,7 +5,7 @@
 
 import importlib.util
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,17 +52,49 @@ def mosaic(images: FloatArray, *, columns: int, low: float | None = None, high: 
     return sheet
 
 
-def _figure(width: float, height: float) -> "Figure":
+class Plane(NamedTuple):
+    """The plane through the mean of points along their first two principal components."""
+
+    mean: npt.NDArray[np.float64]
+    """[d]."""
+    axes: npt.NDArray[np.float64]
+    """[d, 2], orthonormal columns; the second is 0 where d is 1."""
+    shares: npt.NDArray[np.float64]
+    """[2], of the variance."""
+
+    def project(self, points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Places [n, 2] in the plane of points [n, ...] with d values each."""
+        return (points.reshape(len(points), -1).astype(np.float64) - self.mean) @ self.axes
+
+
+def principal_plane(points: npt.NDArray[Any]) -> Plane:
+    """The plane of points [n, ...], n at least 1, that shows most of their variance."""
+    flat = points.reshape(len(points), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    _, scale, right = np.linalg.svd(flat - mean, full_matrices=False)
+    axes, shares = np.zeros((flat.shape[1], 2)), np.zeros(2)
+    axes[:, : min(2, len(scale))] = right[:2].T
+    shares[: min(2, len(scale))] = scale[:2] ** 2 / max(float((scale**2).sum()), np.finfo(np.float64).tiny)
+    return Plane(mean, axes, shares)
+
+
+def figure(width: float, height: float, *, layout: Literal["constrained"] | None = "constrained") -> "Figure":
+    """An empty page of so many inches, 100 pixels each; its parts placed by matplotlib or, with None, by the caller.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra("pictures need matplotlib; pip install 'reparam[report]'") from None
-    return Figure(figsize=(width, height), dpi=100, facecolor="white", layout="constrained")
+    return Figure(figsize=(width, height), dpi=100, facecolor="white", layout=layout)
 
 
-def _png(figure: "Figure") -> bytes:
+def png(page: "Figure") -> bytes:
+    """The page as PNG; the same page gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    page.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -77,13 +109,13 @@ def mosaic_png(
     sheet = mosaic(images, columns=columns, low=low, high=high)
     scale = max(1, round(_CELL_PIXELS / images.shape[2])) / 100
     height, width = sheet.shape[0] * scale, sheet.shape[1] * scale
-    figure = _figure(width + 0.2, height + (0.6 if title else 0.2))
-    axes = figure.add_subplot()
+    page = figure(width + 0.2, height + (0.6 if title else 0.2))
+    axes = page.add_subplot()
     axes.imshow(sheet, interpolation="nearest")
     axes.set_axis_off()
     if title:
         axes.set_title(title, loc="left", fontsize=12)
-    return _png(figure)
+    return png(page)
 
 
 def scatter_png(
@@ -94,8 +126,8 @@ def scatter_png(
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    figure = _figure(7.6, 6.4)
-    axes = figure.add_subplot()
+    page = figure(7.6, 6.4)
+    axes = page.add_subplot()
     for label in np.unique(labels):
         group = points[labels == label]
         colour = f"C{int(label) % 10}"
@@ -115,4 +147,4 @@ def scatter_png(
     axes.set_title(title, loc="left", fontsize=12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_aspect("equal", adjustable="datalim")
-    return _png(figure)
+    return png(page)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reparam.errors import MissingExtra
-from reparam.pictures import is_image, mosaic, mosaic_png, pictures_available, scatter_png
+from reparam.pictures import is_image, mosaic, mosaic_png, pictures_available, principal_plane, scatter_png
 
 
 def images(n: int, channels: int = 1) -> np.ndarray:
@@ -40,6 +40,21 @@ def test_a_mosaic_keeps_to_its_range() -> None:
 )
 def test_a_row_is_an_image_or_not(shape: tuple[int, ...], image: bool) -> None:
     assert is_image(shape) is image
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_the_principal_plane_holds_the_two_largest_variances(d: int) -> None:
+    points = np.random.default_rng(0).normal(size=(50, d)) * np.arange(1, d + 1) + 3
+    plane = principal_plane(points)
+    largest = np.sort(np.linalg.eigvalsh(np.cov(points.T).reshape(d, d)))[::-1]
+    found = plane.project(points).var(axis=0, ddof=1)
+    np.testing.assert_allclose(found, [*largest[:2], 0][:2], atol=1e-9)
+    np.testing.assert_allclose(plane.shares, found / largest.sum(), atol=1e-9)
+    np.testing.assert_allclose(plane.project(points).mean(axis=0), 0, atol=1e-9)
+
+
+def test_one_point_has_a_plane() -> None:
+    assert principal_plane(np.ones((1, 4))).project(np.ones((2, 4))).tolist() == [[0, 0], [0, 0]]
 
 
 def test_pictures_are_available_exactly_where_matplotlib_is() -> None:

@@ -121,7 +121,7 @@ def test_features_get_an_mlp_and_a_gaussian_without_being_told(tmp_path: Path) -
 def test_every_option_says_its_meaning_and_default() -> None:
     for parameter in train.params:
         text = getattr(parameter, "help", None)
-        if parameter.name not in ("data", "out", "resume", "as_json", "dry_run"):
+        if parameter.name not in ("data", "out", "resume", "as_json", "dry_run", "tensorboard"):
             assert "[default: " in (text or ""), parameter.name
 
 

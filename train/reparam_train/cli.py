@@ -1,126 +1,42 @@
 """The command `reparam train`: parses, calls, prints. torch is imported when the command runs, not before."""
 
+import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from reparam_train.options import (
-    ACTIVATIONS,
-    AMPS,
-    BINARIZE,
-    DEVICES,
-    HIDDEN,
-    LATENT,
-    LIKELIHOODS,
-    NETS,
-    OBJECTIVES,
-    POSTERIORS,
-    SCALES,
-    SCHEDULES,
-    Options,
-    VAEConfig,
-    config_for,
-)
+from reparam_train.cli_options import model_options, objective_options, parted, seed_option, training_options
+from reparam_train.options import Options, VAEConfig, config_for
 
 if TYPE_CHECKING:
     from reparam_train.data.split import Data
     from reparam_train.loop import Result
-
-_Command = TypeVar("_Command", bound=Callable[..., object])
-_DEFAULTS: Final = Options()
-
-
-def _sizes(_: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """A tuple of integers, from "200,200"."""
-    try:
-        return None if value is None else tuple(int(part) for part in value.split(","))
-    except ValueError:
-        rule = "must be whole numbers with commas between them, such as 200,200"
-        raise click.BadParameter(f"{rule}; got {value!r}", param=param) from None
-
-
-def _option(
-    name: str, kind: Any, meaning: str, *, default: object = None, **more: Any
-) -> Callable[[_Command], _Command]:
-    """An option that is None where it is not given, so that a resumed run keeps what it was started with."""
-    shown = getattr(_DEFAULTS, name[2:].replace("-", "_")) if default is None else default
-    return click.option(name, type=kind, default=None, **more, help=f"{meaning}  [default: {shown}]")
+    from reparam_train.observers import Observer
 
 
 @click.command(short_help="Data to a trained variational autoencoder.")
 @click.argument("data", metavar="DATA")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="Folder of the run.")
-@_option("--net", click.Choice(NETS), "Layers.", default="conv for images, mlp for features")
-@_option(
-    "--hidden",
-    str,
-    "Widths of the mlp's layers, or channels of the stride-2 convolutions.",
-    default="; ".join(f"{net} {','.join(map(str, sizes))}" for net, sizes in HIDDEN.items()),
-    metavar="N,N...",
-    callback=_sizes,
+@model_options
+@objective_options
+@training_options
+@seed_option
+@click.option(
+    "--pictures/--no-pictures",
+    default=True,
+    help="Leave RUN/pictures/epoch-N.png at each validation, of images and where the extra report is installed.  "
+    "[default: pictures]",
 )
-@_option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu")
-@_option("--latent", int, "Width of z.", default=LATENT)
-@_option(
-    "--posterior",
-    click.Choice(POSTERIORS),
-    "Law of the noise eps in z = mean + std eps.",
-    default="normal; none for objective autoencoder",
+@click.option(
+    "--tensorboard", is_flag=True, help="Log each validation to RUN/tensorboard; needs the extra tensorboard."
 )
-@_option(
-    "--likelihood",
-    click.Choice(LIKELIHOODS),
-    "Law of x given z. bernoulli needs values in [0, 1].",
-    default="bernoulli for digits, idx and uint8, else gaussian",
-)
-@_option(
-    "--std",
-    float,
-    "Fixed standard deviation of gaussian or laplace, in the data's units.",
-    default="found, as --scale says",
-)
-@_option(
-    "--scale",
-    click.Choice(SCALES),
-    "Scale of gaussian or laplace: one learned, one for each dimension as an output of the decoder, or the best one.",
-    default="shared",
-)
-@_option(
-    "--binarize",
-    click.Choice(BINARIZE),
-    "bernoulli: grey values as draws of 0 or 1, once a row or anew each step. Test rows once.",
-)
-@_option("--objective", click.Choice(OBJECTIVES), "What training makes smaller. The test ELBO is plain for each.")
-@_option("--beta", float, "elbo: weight of the KL.")
-@_option("--warmup", float, "elbo: epochs in which that weight rises linearly from 0.", metavar="EPOCHS")
-@_option("--free-bits", float, "elbo: free nats of each latent dimension's KL, mean over the batch.", metavar="NATS")
-@_option("--samples", int, "iwae: draws of z a row.", metavar="K")
-@_option("--mean-penalty", float, "moments: alpha of alpha |mean|^2 + beta |std - 1|^2.", metavar="ALPHA")
-@_option("--std-penalty", float, "moments: beta of it.", metavar="BETA")
-@_option("--epochs", int, "Passes over the training rows.")
-@_option("--batch-size", int, "Rows a step.")
-@_option("--lr", float, "Step size of Adam.")
-@_option("--adam-eps", float, "Added to the denominator of Adam.")
-@_option("--seed", int, "Of first weights, order and noise, 0 to 2^64 - 1.")
-@_option("--device", click.Choice(DEVICES), "Where to train; auto takes CUDA where there is a card.")
-@_option("--validate-every", int, "Epochs between validations; each leaves a checkpoint.", metavar="EPOCHS")
-@_option("--checkpoint-every", int, "Steps between checkpoints besides these.", default="none", metavar="STEPS")
-@_option("--patience", int, "Stop after so many validations without a better test ELBO.", default="never", metavar="N")
-@_option("--schedule", click.Choice(SCHEDULES), "Of the step size: cosine falls to 0 over all epochs.")
-@_option("--lr-decay", float, "step: factor of the step size.")
-@_option("--lr-decay-every", int, "step: epochs between two factors.", metavar="EPOCHS")
-@_option("--clip-norm", float, "Largest norm of the whole gradient.", default="none")
-@_option("--amp", click.Choice(AMPS), "bf16 computes the layers in bfloat16; weights and losses stay float32.")
-@_option("--compile/--no-compile", None, "Compile the loss with torch.compile.", default="no-compile")
-@_option("--threads", int, "CPU threads.", default="torch's choice")
-@_option("--limit", int, "Use only the first ROWS of each split, for trials.", default="all", metavar="ROWS")
 @click.option(
     "--preflight/--no-preflight",
     default=True,
@@ -129,7 +45,18 @@ def _option(
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, shapes, steps and memory; write nothing.")
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
-def train(data: str, out: Path, *, preflight: bool, dry_run: bool, resume: bool, as_json: bool, **given: Any) -> None:
+def train(
+    data: str,
+    out: Path,
+    *,
+    pictures: bool,
+    tensorboard: bool,
+    preflight: bool,
+    dry_run: bool,
+    resume: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
     DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
@@ -159,8 +86,7 @@ def train(data: str, out: Path, *, preflight: bool, dry_run: bool, resume: bool,
     from reparam_train.distributed import is_first
     from reparam_train.signals import Interrupted
 
-    chosen = {name: value for name, value in given.items() if value is not None}
-    for_config = {name: chosen.pop(name) for name in VAEConfig.__struct_fields__ if name in chosen}
+    for_config, chosen = parted(given)
     rows = sources.load(data)
     if resume:
         from reparam_train import record
@@ -177,15 +103,40 @@ def train(data: str, out: Path, *, preflight: bool, dry_run: bool, resume: bool,
         click.echo(_planned(rows, config, options, as_json=as_json))
         return
     try:
-        result = loop.fit(
-            rows, config, options, out=out, resume=resume, progress=sys.stderr.isatty(), preflight=preflight
-        )
+        with _observers(config, options, pictures=pictures, tensorboard=tensorboard) as observers:
+            result = loop.fit(
+                rows,
+                config,
+                options,
+                out=out,
+                resume=resume,
+                progress=sys.stderr.isatty(),
+                preflight=preflight,
+                observers=observers,
+            )
     except Interrupted as stop:
         if is_first():
             click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)
         click.get_current_context().exit(128 + stop.signal)
     if is_first():
         click.echo(_as_json(result) if as_json else _summary(result))
+
+
+@contextlib.contextmanager
+def _observers(
+    config: VAEConfig, options: Options, *, pictures: bool, tensorboard: bool
+) -> Generator["Sequence[Observer]"]:
+    """Who looks at each validation."""
+    from reparam_train.pictures import Pictures, available
+    from reparam_train.tensorboard import TensorBoard
+
+    found: list[Observer] = []
+    with contextlib.ExitStack() as stack:
+        if pictures and available(config.input_shape):
+            found.append(Pictures(every=options.validate_every))
+        if tensorboard:
+            found.append(stack.enter_context(TensorBoard()))
+        yield found
 
 
 def _planned(rows: "Data", config: VAEConfig, options: Options, *, as_json: bool) -> str:

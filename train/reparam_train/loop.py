@@ -8,6 +8,7 @@ that was never interrupted.
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from reparam_train import device, distributed, keyed, opening, record, signals, 
 from reparam_train.ahead import ahead
 from reparam_train.data.split import Data
 from reparam_train.evaluate import scores
+from reparam_train.observers import Observer, Validation
 from reparam_train.options import Options, VAEConfig
 from reparam_train.preflights import preflights
 from reparam_train.training import Training
@@ -53,6 +55,7 @@ def fit(
     resume: bool = False,
     progress: bool = False,
     preflight: bool = False,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """Trains a model and leaves a run folder: run.json, checkpoints, metrics.jsonl and metrics.csv.
 
@@ -66,6 +69,7 @@ def fit(
         progress: a progress bar on stderr.
         preflight: before the first step of a new run, ask what the entry points `reparam.preflight` say of the model:
             with the extra `export`, whether it can be exported.
+        observers: called in this order after each validation, once its checkpoint is written.
 
     Returns:
         The last validation's metrics, and time.
@@ -118,6 +122,7 @@ def fit(
                     _validate(run)
                     training.save(run)
                     bar.set_postfix_str(_told(run.metrics))
+                    group.once(lambda: _show(run, observers))
                 _stop_if_asked(run, pending)
         seconds = time.perf_counter() - start
     early = run.epoch < options.epochs
@@ -175,3 +180,18 @@ def _validate(run: Training) -> None:
         run.best, run.stale = score, 0
     else:
         run.stale += 1
+
+
+def _show(run: Training, observers: Sequence[Observer]) -> None:
+    """The validation that was just saved, to each observer."""
+    now = Validation(
+        folder=run.folder,
+        model=run.model,
+        data=run.data,
+        seed=run.options.seed,
+        epoch=run.epoch,
+        step=run.step,
+        metrics=run.metrics,
+    )
+    for observer in observers:
+        observer(now)

@@ -150,14 +150,14 @@ def _rate(vae: "VAE", x: FloatArray, op: str, *, repeats: int = 7) -> float:
 def _draw(vae: "VAE", x: FloatArray, labels: npt.NDArray[Any], out: Path) -> list[Path]:
     """The four pictures."""
     from reparam.files.atomic import write_bytes
-    from reparam.pictures import mosaic_png, scatter_png
+    from reparam.pictures import mosaic_png, principal_plane, scatter_png
 
     shown = x[:_SHOWN]
     pairs = np.concatenate([shown, vae.reconstruct(shown)])
     ends = [np.flatnonzero(labels == digit)[0] for digit in range(10)]
     line = vae.interpolate(x[ends[:5]], x[ends[5:]], steps=_SHOWN)  # [5, steps, *input]
     mean = vae.encode(x).mean
-    points, shares = _principal(mean)
+    plane = principal_plane(mean)
     pngs = {
         "reconstructions.png": mosaic_png(
             pairs, columns=_SHOWN, low=0, high=1, title="Test digits, and below them their reconstructions"
@@ -169,23 +169,15 @@ def _draw(vae: "VAE", x: FloatArray, labels: npt.NDArray[Any], out: Path) -> lis
             line.reshape(-1, *x.shape[1:]), columns=_SHOWN, low=0, high=1, title="From one digit to another, through z"
         ),
         "latents.png": scatter_png(
-            points,
+            plane.project(mean),
             labels,
             title="Latent means of the test digits",
             axes_titles=(
-                f"first principal component ({shares[0]:.0%} of the variance)",
-                f"second principal component ({shares[1]:.0%})",
+                f"first principal component ({plane.shares[0]:.0%} of the variance)",
+                f"second principal component ({plane.shares[1]:.0%})",
             ),
         ),
     }
     for name, png in pngs.items():
         write_bytes(out / name, png)
     return [out / name for name in pngs]
-
-
-def _principal(mean: FloatArray) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Rows on their first two principal components [n, 2], and the components' shares of the variance."""
-    centred = mean.reshape(len(mean), -1).astype(np.float64)
-    centred -= centred.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    return left[:, :2] * scale[:2], scale[:2] ** 2 / (scale**2).sum()

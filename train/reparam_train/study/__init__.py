@@ -1,0 +1,1 @@
+"""Studies: several models on the same rows, trained, measured, written down and drawn."""
