@@ -16,14 +16,15 @@ from reparam_train.options import (
     AMPS,
     BINARIZE,
     DEVICES,
-    HIDDEN,
     LATENT,
+    LATENT_CHANNELS,
     LIKELIHOODS,
     NETS,
     OBJECTIVES,
     POSTERIORS,
     SCALES,
     SCHEDULES,
+    UPSAMPLES,
     Options,
     VAEConfig,
     config_for,
@@ -57,17 +58,45 @@ def _option(
 @click.command(short_help="Data to a trained variational autoencoder.")
 @click.argument("data", metavar="DATA")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN", help="Folder of the run.")
-@_option("--net", click.Choice(NETS), "Layers.", default="conv for images, mlp for features")
+@_option(
+    "--net",
+    str,
+    f"Layers: {', '.join(NETS)}, or package.module:function, your own function from the configuration to (encoder, "
+    "decoder); the current folder is searched too.",
+    default="conv for images and signals with channels, else mlp",
+    metavar="NET",
+)
 @_option(
     "--hidden",
     str,
-    "Widths of the mlp's layers, or channels of the stride-2 convolutions.",
-    default="; ".join(f"{net} {','.join(map(str, sizes))}" for net, sizes in HIDDEN.items()),
+    "Widths of the mlp's layers, channels of conv's stride-2 convolutions or of resnet's levels.",
+    default="mlp 200,200; conv and resnet from the size, 32,64 for 8 x 8",
     metavar="N,N...",
     callback=_sizes,
 )
-@_option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu")
-@_option("--latent", int, "Width of z.", default=LATENT)
+@_option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu; silu for resnet")
+@_option(
+    "--latent",
+    int,
+    "Width of z; for resnet, its channels at each place of the smallest map.",
+    default=f"{LATENT}; {LATENT_CHANNELS} for resnet",
+)
+@_option(
+    "--upsample",
+    click.Choice(UPSAMPLES),
+    "conv, resnet: how the decoder doubles a side. subpixel is a plain convolution and a shuffle, fast in int8.",
+    default="conv transposed, resnet nearest",
+)
+@_option("--blocks", int, "resnet: residual blocks of each level.", default=1)
+@_option("--attention/--no-attention", None, "resnet: self-attention of the smallest map.", default="no-attention")
+@_option(
+    "--latent-sides",
+    str,
+    "Your own net: sides of its spatial latent, after --latent channels.",
+    default="none, z is a vector",
+    metavar="N,N...",
+    callback=_sizes,
+)
 @_option(
     "--posterior",
     click.Choice(POSTERIORS),

@@ -225,13 +225,13 @@ def _noise(training: _Training, rows: int) -> npt.NDArray[np.float32]:
     """The noise of this step, [draws, rows, latent]; empty for a plain autoencoder."""
     config, draws = training.model.config, training.objective.draws
     if draws == 0:
-        return np.empty((0, rows, config.latent), np.float32)
+        return np.empty((0, rows, *config.latent_shape), np.float32)
     return keyed.training_noise(
         training.options.seed,
         step=training.step,
         batch_size=training.options.batch_size,
         places=range(rows),
-        shape=(config.latent,),
+        shape=config.latent_shape,
         law=config.law,
         draws=draws,
     )

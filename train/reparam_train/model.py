@@ -1,12 +1,14 @@
 """The variational autoencoder: an encoder for q(z|x), a decoder for p(x|z), and nothing random inside."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from reparam.errors import OptionError
 from reparam.laws import check_seed
-from reparam_train import likelihoods, posteriors
-from reparam_train.nets import conv, mlp
+from reparam_train import functions, likelihoods, posteriors
+from reparam_train.nets import conv, mlp, own, resnet
 from reparam_train.options import VAEConfig
 
 __all__ = ["VAE", "VAEConfig"]
@@ -34,16 +36,18 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        shape, hidden, activation = config.input_shape, config.hidden, config.activation
-        self.encoder = (conv if config.net == "conv" else mlp).Encoder(shape, hidden, activation)
-        self.mean = nn.Linear(self.encoder.width, config.latent)
-        if config.posterior != "none":
-            self.logvar = nn.Linear(self.encoder.width, config.latent)
         self.likelihood = likelihoods.build(
             config.likelihood, std=config.std, scale=config.scale, columns=config.columns
         )
-        raw = (self.likelihood.parts * shape[0], *shape[1:])
-        self.decoder = (conv if config.net == "conv" else mlp).Decoder(raw, hidden, activation, config.latent)
+        if functions.is_name(config.net):  # its encoder gives the moments itself
+            self.encoder, self.decoder = own.build(config)
+            return
+        room = {"mlp": mlp, "conv": conv, "resnet": resnet}[config.net]
+        encoder = self.encoder = room.Encoder(config)
+        self.mean = encoder.head()
+        if config.posterior != "none":
+            self.logvar = encoder.head()
+        self.decoder = room.Decoder(config)
 
     @classmethod
     def build(cls, config: VAEConfig, *, seed: int) -> "VAE":
@@ -63,24 +67,30 @@ class VAE(nn.Module):
             x: float32 [batch, *input_shape], in the data's own units.
 
         Returns:
-            mean and logvar, each [batch, latent]; logvar lies in [-30, 20].
+            mean and logvar, each [batch, *latent]; logvar lies in [-30, 20].
 
         Raises:
             OptionError: a plain autoencoder has no posterior; call `code`.
         """
         if self.config.posterior == "none":
             raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
-        features = self.encoder(x)  # [batch, width]
-        mean, logvar = self.mean(features).to(x.dtype), self.logvar(features).to(x.dtype)  # autocast gives bfloat16
-        return mean, posteriors.bounded(logvar)  # [batch, latent] each
+        found = self.encoder(x)  # features, or an own net's moments
+        mean, logvar = (self.mean(found), self.logvar(found)) if hasattr(self, "mean") else found
+        mean, logvar = mean.to(x.dtype), logvar.to(x.dtype)  # autocast gives bfloat16
+        return mean, posteriors.bounded(logvar)  # [batch, *latent] each
 
     def code(self, x: Tensor) -> Tensor:
-        """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
-        z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
-        return z.to(x.dtype)
+        """The z of each row [batch, *latent], where no noise enters: a plain autoencoder's, or the mean of q(z|x)."""
+        found = self.encoder(x)  # features, or what an own net gives
+        if hasattr(self, "mean"):
+            found = self.mean(found)
+        elif isinstance(found, tuple):
+            found = cast("tuple[Tensor, ...]", found)[0]
+        z: Tensor = found.to(x.dtype)  # [batch, *latent]
+        return z
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:
-        """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
+        """The law p(x|z) of each row, z [batch, *latent], as named outputs in contract order.
 
         Returns:
             "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli and mixed, "x_logvar"
@@ -97,6 +107,6 @@ class VAE(nn.Module):
         return self.likelihood.constants()
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:
-        """mean, logvar and the outputs of z = mean + exp(logvar / 2) * eps, for eps [batch, latent]."""
+        """mean, logvar and the outputs of z = mean + exp(logvar / 2) * eps, for eps [batch, *latent]."""
         mean, logvar = self.encode(x)
         return mean, logvar, self.decode(posteriors.sample(mean, logvar, eps))
