@@ -166,7 +166,7 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def raw_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the decoder's raw output: the input's, with twice the first axis for scale per-dimension."""
+        """Shape of one row of the decoder's raw output: the input's, twice its first axis for scale per-dimension."""
         parts = 2 if self.scale == "per-dimension" else 1
         return (parts * self.input_shape[0], *self.input_shape[1:])
 

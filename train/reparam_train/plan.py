@@ -116,5 +116,5 @@ def told(found: Plan) -> list[tuple[str, str]]:
 def _plain(value: object) -> str:
     """A setting as it is typed."""
     if isinstance(value, list | tuple):
-        return ",".join(str(size) for size in cast("list[int]", value))
+        return ",".join(str(size) for size in cast("list[int]", value)) or "-"
     return "-" if value is None else str(value)
