@@ -127,6 +127,7 @@ def check_agreement(model: VAE, bundle: Path) -> None:
             wanted = mean + (logvar / 2).exp() * torch.from_numpy(reparam.noise(law, 7, range(20), latent))
             found = vae.sample(x, seed=7)
             assert vae.info().noise == law
+            np.testing.assert_array_equal(vae.interpolate(x[:2], x[2:4], steps=3)[:, 0], vae.reconstruct(x[:2]))
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-5)
         outputs = model.decode(wanted)
         np.testing.assert_allclose(vae.decode(found), outputs["x_hat"].numpy(), rtol=1e-4, atol=1e-5)

@@ -84,7 +84,7 @@ def _option(
 @_option(
     "--upsample",
     click.Choice(UPSAMPLES),
-    "conv, resnet: how the decoder doubles a side. subpixel is a plain convolution and a shuffle, fast in int8.",
+    "conv, resnet: how the decoder doubles a side. subpixel, a convolution and a shuffle, suits int8.",
     default="conv transposed, resnet nearest",
 )
 @_option("--blocks", int, "resnet: residual blocks of each level.", default=1)
@@ -163,6 +163,9 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         reparam train digits --out digits-run
     The same with other layers, noise and order:
         reparam train digits --out other-run --net mlp --hidden 200,200 --seed 1
+    A fully convolutional one whose z is a map, and one of your own, build(config) in mynets.py:
+        reparam train digits --out resnet-run --net resnet --latent 4 --attention
+        reparam train digits --out own-run --net mynets:build
     Rows of your own, [n, features], float32; every tenth row is kept for testing:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian
     What that would be, without training it:
