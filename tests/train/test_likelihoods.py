@@ -48,8 +48,7 @@ CONTINUOUS: list[tuple[Likelihood, dict[str, Any]]] = [
 def test_a_density_integrates_to_one_with_mean_x_hat(name: Likelihood, more: dict[str, Any]) -> None:
     law = likelihoods.build(name, **more).eval()
     x = (torch.arange(80_000).reshape(-1, 1).double() + 0.5) / 1000 - 40
-    width = 2 if more.get("scale") == "per-dimension" else 1
-    raw = torch.tensor([[0.7, -0.4]], dtype=torch.float64)[:, :width].expand(len(x), -1)
+    raw = torch.tensor([[0.7, -0.4]], dtype=torch.float64)[:, : law.parts].expand(len(x), -1)
     density = law.log_prob(x, law.outputs(raw)).exp().detach()
     assert density.sum().item() / 1000 == pytest.approx(1, abs=1e-6)
     assert (density * x[:, 0]).sum().item() / 1000 == pytest.approx(0.7, abs=1e-6)

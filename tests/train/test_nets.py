@@ -111,7 +111,8 @@ def test_attention_is_torch_s_behind_a_norm_and_beside_a_shortcut(sides: tuple[i
 def test_every_way_up_gives_back_the_size_that_was_halved(
     kind: Upsample, larger: list[int], channels: tuple[int, int]
 ) -> None:
-    layer = upsample(kind, *channels, odd=tuple(side % 2 == 1 for side in larger))
+    up = upsample(kind, *channels, odd=tuple(side % 2 == 1 for side in larger))
+    layer = torch.nn.Sequential(*up.before, up.layer, *up.after)
     x = torch.zeros(2, channels[0], *((side + 1) // 2 for side in larger))
     assert layer(x).shape == (2, channels[1], *larger)
 

@@ -96,6 +96,8 @@ class OptimalGaussian(Likelihood):
 class ScaledGaussian(Likelihood):
     """A variance for each dimension of each row, the output x_logvar of the decoder, within [-30, 20]."""
 
+    parts = 2
+
     def outputs(self, raw: Tensor) -> Outputs:
         """x_hat and x_logvar, both [batch, *input]."""
         x_hat, logvar = raw.chunk(2, 1)

@@ -54,6 +54,8 @@ class SharedLaplace(Likelihood):
 class ScaledLaplace(Likelihood):
     """A scale for each dimension of each row: the output x_logscale of the decoder, log b, within [-30, 20]."""
 
+    parts = 2
+
     def outputs(self, raw: Tensor) -> Outputs:
         """x_hat and x_logscale, both [batch, *input]."""
         x_hat, logscale = raw.chunk(2, 1)

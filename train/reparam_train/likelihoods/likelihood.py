@@ -13,9 +13,12 @@ LOG_BOUNDS: Final = (-30.0, 20.0)  # of a decoder's x_logvar and x_logscale: the
 class Likelihood(nn.Module, ABC):
     """`outputs` names a decoder's results, x_hat first, the mean of p(x|z) in the data's own units."""
 
+    parts: int = 1
+    """Raw values that the decoder's last layer gives for each value of x, side by side on axis 1."""
+
     @abstractmethod
     def outputs(self, raw: Tensor) -> Outputs:
-        """The decoder's outputs in contract order, each [batch, *input], from raw [batch, *raw_shape of VAEConfig]."""
+        """The decoder's outputs in contract order, each [batch, *input], from raw [batch, parts * input[0], ...]."""
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Outputs) -> Tensor:

@@ -63,16 +63,17 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = [nn.Linear(config.latent, math.prod(smallest)), nn.Unflatten(1, smallest)]
         outwards = (math.prod(config.raw_shape) // math.prod(sides), *config.hidden)
         kind = config.upsample or UPSAMPLE["conv"]
-        for place in range(len(config.hidden), 0, -1):
-            odd = tuple(side % 2 == 1 for side in path[place - 1])
-            layers += [
-                ACTIVATION[config.activation](),
-                upsample(kind, outwards[place], outwards[place - 1], odd=odd),
-            ]
-        self.layers = nn.Sequential(*layers)
+        *inner, end = [
+            upsample(kind, outwards[place], outwards[place - 1], odd=tuple(side % 2 == 1 for side in path[place - 1]))
+            for place in range(len(config.hidden), 0, -1)
+        ]
+        for up in inner:
+            layers += [ACTIVATION[config.activation](), *up.before, up.layer, *up.after]
+        self.layers = nn.Sequential(*layers, ACTIVATION[config.activation](), *end.before)
+        self.last, self.after = end.layer, nn.Sequential(*end.after)
         self._flat = len(config.input_shape) == 1
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.layers(z)  # [batch, channels, *sides]
+        raw: Tensor = self.after(self.last(self.layers(z)))  # [batch, channels, *sides]
         return raw.flatten(1) if self._flat else raw

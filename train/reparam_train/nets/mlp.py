@@ -40,9 +40,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.layers = _layers((config.latent, *reversed(config.hidden)), config.activation)
         shape = config.raw_shape
-        self.last = nn.Sequential(nn.Linear(config.hidden[0], math.prod(shape)), nn.Unflatten(1, shape))
+        self.last = nn.Linear(config.hidden[0], math.prod(shape))
+        self.shape = nn.Unflatten(1, shape)
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.last(self.layers(z))  # [batch, *raw_shape]
+        raw: Tensor = self.shape(self.last(self.layers(z)))  # [batch, *raw_shape]
         return raw

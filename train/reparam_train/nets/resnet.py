@@ -74,13 +74,14 @@ class Decoder(nn.Module):
         layers += _middle(config, sides)
         layers += _level(config.hidden[-1], config.hidden[-1], config, sides)
         for before, after in pairwise(reversed(config.hidden)):
-            layers += [upsample(kind, before, before, odd=(False,) * sides), *_level(before, after, config, sides)]
+            up = upsample(kind, before, before, odd=(False,) * sides)
+            layers += [*up.before, up.layer, *up.after, *_level(before, after, config, sides)]
         channels = math.prod(config.raw_shape) // math.prod(sizes.maps(config.input_shape)[1:])
-        layers += [GroupNorm(first), ACTIVATION[config.activation](), conv(first, channels, kernel_size=3, padding=1)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*layers, GroupNorm(first), ACTIVATION[config.activation]())
+        self.last = conv(first, channels, kernel_size=3, padding=1)
         self._flat = len(config.input_shape) == 1
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.layers(z)  # [batch, channels, *sides]
+        raw: Tensor = self.last(self.layers(z))  # [batch, channels, *sides]
         return raw.flatten(1) if self._flat else raw

@@ -11,7 +11,7 @@
 Where the larger side is odd, the last two ways cut one value off at its end; the transposed layer makes one less.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from torch import Tensor, nn
 
@@ -21,8 +21,16 @@ CONVOLUTION: Final = {1: nn.Conv1d, 2: nn.Conv2d}
 TRANSPOSED: Final = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 
 
-def upsample(kind: Upsample, before: int, after: int, *, odd: tuple[bool, ...]) -> nn.Module:
-    """A layer from [batch, before, *sides] to [batch, after, *larger]; larger = 2 side - 1 where odd, else 2 side.
+class Doubling(NamedTuple):
+    """A layer that doubles sides, with what comes before and after it and has no weights."""
+
+    before: tuple[nn.Module, ...]
+    layer: nn.Module
+    after: tuple[nn.Module, ...]
+
+
+def upsample(kind: Upsample, before: int, after: int, *, odd: tuple[bool, ...]) -> Doubling:
+    """Modules from [batch, before, *sides] to [batch, after, *larger]; larger = 2 side - 1 where odd, else 2 side.
 
     Args:
         kind: which of the three.
@@ -31,14 +39,15 @@ def upsample(kind: Upsample, before: int, after: int, *, odd: tuple[bool, ...]) 
         odd: of each larger side.
     """
     sides = len(odd)
-    if kind == "transposed":
-        padding: tuple[int, ...] = tuple(int(not each) for each in odd)
-        return TRANSPOSED[sides](before, after, kernel_size=3, stride=2, padding=1, output_padding=padding)  # type: ignore[arg-type]
-    conv, crop = CONVOLUTION[sides], [Crop(odd)] if any(odd) else []
+    conv, crop = CONVOLUTION[sides], (Crop(odd),) if any(odd) else ()
     if kind == "nearest":
-        return nn.Sequential(nn.Upsample(scale_factor=2), *crop, conv(before, after, kernel_size=3, padding=1))
-    shuffle = nn.PixelShuffle(2) if sides == 2 else Shuffle()
-    return nn.Sequential(conv(before, 2**sides * after, kernel_size=3, padding=1), shuffle, *crop)
+        return Doubling((nn.Upsample(scale_factor=2), *crop), conv(before, after, kernel_size=3, padding=1), ())
+    if kind == "subpixel":
+        layer = conv(before, 2**sides * after, kernel_size=3, padding=1)
+        return Doubling((), layer, (nn.PixelShuffle(2) if sides == 2 else Shuffle(), *crop))
+    padding: tuple[int, ...] = tuple(int(not each) for each in odd)
+    layer = TRANSPOSED[sides](before, after, kernel_size=3, stride=2, padding=1, output_padding=padding)  # type: ignore[arg-type]  # as many as sides
+    return Doubling((), layer, ())
 
 
 class Shuffle(nn.Module):
