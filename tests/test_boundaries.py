@@ -138,8 +138,10 @@ def readme_blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder in which models/ lies as in a clone, and where files may be left."""
+    """A folder in which models/ lies as in a clone, with the net of the README, and where files may be left."""
     (tmp_path / "models").symlink_to(ROOT / "models", target_is_directory=True)
+    (mine,) = [code for code in readme_blocks("python") if "mynets.py" in code]
+    (tmp_path / "mynets.py").write_text(mine)
     return tmp_path
 
 

@@ -21,7 +21,15 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module", params=["bernoulli --binarize static", "gaussian --posterior laplace", "laplace"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "bernoulli --binarize static",
+        "gaussian --posterior laplace",
+        "laplace",
+        "gaussian --net resnet --hidden 4,8 --latent 2",  # a spatial latent
+    ],
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a short run and its bundle."""
     path = tmp_path_factory.mktemp("evaluate")

@@ -10,8 +10,8 @@ from reparam_train.cli import train
 from reparam_train.data import Data
 from reparam_train.loop import fit
 from reparam_train.model import VAE
-from reparam_train.options import Options, Posterior, config_for
-from reparam_train.plan import plan
+from reparam_train.options import UPSAMPLES, Objective, Options, Posterior, Upsample, config_for
+from reparam_train.plan import plan, told
 
 
 @pytest.mark.parametrize("posterior", ["normal", "none"])
@@ -25,6 +25,17 @@ def test_a_plan_tells_the_run_that_follows(tmp_path: Path, digits: Data, posteri
     assert found.parameters["encoder"] + found.parameters["decoder"] == found.parameters["all"]
     encoded = {"z": (3,)} if posterior == "none" else {"mean": (3,), "logvar": (3,), "z": (3,)}
     assert found.outputs == encoded | {"x_hat": (1, 8, 8), "logits": (1, 8, 8)}
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("objective", ["elbo", "iwae", "moments"])
+def test_a_plan_shows_a_spatial_latent(digits: Data, upsample: Upsample, objective: Objective) -> None:
+    config = config_for(digits, net="resnet", hidden=(4, 8), attention=True, upsample=upsample, latent=3)
+    found = plan(digits, config, Options(objective=objective, batch_size=10))
+    assert found.outputs["mean"] == found.outputs["z"] == (3, 4, 4)
+    assert found.parameters["all"] == sum(value.numel() for value in VAE.build(config, seed=0).parameters())
+    assert found.memory["batch"] == 4 * 10 * (64 + 48)
+    assert ("mean", "3 x 4 x 4") in told(found)
 
 
 def test_the_memory_kept_for_the_gradient_grows_with_the_batch(digits: Data) -> None:

@@ -81,6 +81,17 @@ def test_the_density_of_the_prior_is_the_standard_normal_s() -> None:
     np.testing.assert_allclose(posteriors.log_prior(z), log_density("normal", z.numpy()).sum(-1))
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_every_sum_over_the_latent_takes_all_axes_of_a_spatial_one(law: Law) -> None:
+    eps, mean, logvar = torch.randn(7, 5, 2, 3, 4), torch.randn(5, 2, 3, 4), torch.randn(5, 2, 3, 4)
+    flat_eps, flat_mean, flat_logvar = eps.flatten(2), mean.flatten(1), logvar.flatten(1)
+    density = posteriors.log_density(eps, logvar, law)
+    assert density.shape == (7, 5)
+    torch.testing.assert_close(density, posteriors.log_density(flat_eps, flat_logvar, law))
+    torch.testing.assert_close(posteriors.log_prior(eps, axes=3), posteriors.log_prior(flat_eps))
+    torch.testing.assert_close(posteriors.kl(mean, logvar, law), posteriors.kl(flat_mean, flat_logvar, law))
+
+
 def test_zero_noise_gives_the_mean() -> None:
     mean, logvar = torch.randn(6, 2), torch.randn(6, 2)
     assert torch.equal(posteriors.sample(mean, logvar, torch.zeros(6, 2)), mean)

@@ -81,6 +81,7 @@ def read_run(path: Path) -> Run:
 
     Raises:
         CheckpointError: no run there, no checkpoint yet, no good checkpoint left, or an unknown format.
+        OptionError: the net is someone's own, and cannot be imported here. Nothing else in a run is code.
     """
     path = Path(path)
     found = record.read(path)

@@ -66,6 +66,9 @@ def train(
         reparam train digits --out digits-run
     The same with other layers, noise and order:
         reparam train digits --out other-run --net mlp --hidden 200,200 --seed 1
+    A fully convolutional one whose z is a map, and one of your own, build(config) in mynets.py:
+        reparam train digits --out resnet-run --net resnet --latent 4 --attention
+        reparam train digits --out own-run --net mynets:build
     Rows of your own, [n, features], float32; every tenth row is kept for testing:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian
     What that would be, without training it:

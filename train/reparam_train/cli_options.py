@@ -10,14 +10,15 @@ from reparam_train.options import (
     AMPS,
     BINARIZE,
     DEVICES,
-    HIDDEN,
     LATENT,
+    LATENT_CHANNELS,
     LIKELIHOODS,
     NETS,
     OBJECTIVES,
     POSTERIORS,
     SCALES,
     SCHEDULES,
+    UPSAMPLES,
     Options,
     VAEConfig,
 )
@@ -60,17 +61,45 @@ def parted(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 model_options: Final = together(
-    option("--net", click.Choice(NETS), "Layers.", default="conv for images, mlp for features"),
+    option(
+        "--net",
+        str,
+        f"Layers: {', '.join(NETS)}, or package.module:function, your own function from the configuration to (encoder, "
+        "decoder); the current folder is searched too.",
+        default="conv for images and signals with channels, else mlp",
+        metavar="NET",
+    ),
     option(
         "--hidden",
         str,
-        "Widths of the mlp's layers, or channels of the stride-2 convolutions.",
-        default="; ".join(f"{net} {','.join(map(str, sizes))}" for net, sizes in HIDDEN.items()),
+        "Widths of the mlp's layers, channels of conv's stride-2 convolutions or of resnet's levels.",
+        default="mlp 200,200; conv and resnet from the size, 32,64 for 8 x 8",
         metavar="N,N...",
         callback=_sizes,
     ),
-    option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu"),
-    option("--latent", int, "Width of z.", default=LATENT),
+    option("--activation", click.Choice(ACTIVATIONS), "Between the layers.", default="relu; silu for resnet"),
+    option(
+        "--latent",
+        int,
+        "Width of z; for resnet, its channels at each place of the smallest map.",
+        default=f"{LATENT}; {LATENT_CHANNELS} for resnet",
+    ),
+    option(
+        "--upsample",
+        click.Choice(UPSAMPLES),
+        "conv, resnet: how the decoder doubles a side. subpixel, a convolution and a shuffle, suits int8.",
+        default="conv transposed, resnet nearest",
+    ),
+    option("--blocks", int, "resnet: residual blocks of each level.", default=1),
+    option("--attention/--no-attention", None, "resnet: self-attention of the smallest map.", default="no-attention"),
+    option(
+        "--latent-sides",
+        str,
+        "Your own net: sides of its spatial latent, after --latent channels.",
+        default="none, z is a vector",
+        metavar="N,N...",
+        callback=_sizes,
+    ),
     option(
         "--posterior",
         click.Choice(POSTERIORS),

@@ -48,10 +48,10 @@ def elbo(model: VAE, split: Split, *, seed: int, group: Group | None = None) -> 
     Raises:
         OptionError: seed out of range, or a plain autoencoder, which has no ELBO.
     """
-    law, shape = model.config.law, (model.config.latent,)
+    law, shape = model.config.law, model.config.latent_shape
 
     def terms(x: Tensor, rows: range) -> tuple[Tensor, ...]:
-        eps = keyed.evaluation_noise(seed, rows=rows, shape=shape, law=law)  # [chunk, latent]
+        eps = keyed.evaluation_noise(seed, rows=rows, shape=shape, law=law)  # [chunk, *latent]
         return bound.terms(model, x, torch.as_tensor(eps, device=x.device))
 
     rate, distortion = _means(model, split, terms, group or Group())

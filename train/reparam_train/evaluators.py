@@ -115,7 +115,7 @@ def evaluate(
         id="0" * 32,
         deterministic=False,
         input=Input(shape=config.input_shape, layout=found.record.layout),
-        latent=Latent(shape=(config.latent,), noise=config.law),
+        latent=Latent(shape=config.latent_shape, noise=config.law),
         likelihood=named(model),
         graphs=(),
         golden=Golden(file="none", bytes=1, sha256="0" * 64, source="pytorch", batches=(1,)),

@@ -1,13 +1,15 @@
 """The variational autoencoder: an encoder for q(z|x), a decoder for p(x|z), and nothing random inside."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from reparam.errors import OptionError
 from reparam.laws import check_seed
-from reparam_train import likelihoods, posteriors
-from reparam_train.nets import conv, mlp
-from reparam_train.options import VAEConfig
+from reparam_train import functions, likelihoods, posteriors, sizes
+from reparam_train.nets import conv, mlp, own, resnet
+from reparam_train.options import NETS, VAEConfig
 
 __all__ = ["VAE", "VAEConfig"]
 
@@ -34,16 +36,18 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        shape, hidden, activation = config.input_shape, config.hidden, config.activation
-        self.encoder = (conv if config.net == "conv" else mlp).Encoder(shape, hidden, activation)
-        self.mean = nn.Linear(self.encoder.width, config.latent)
-        if config.posterior != "none":
-            self.logvar = nn.Linear(self.encoder.width, config.latent)
         self.likelihood = likelihoods.build(
             config.likelihood, std=config.std, scale=config.scale, columns=config.columns
         )
-        raw = (self.likelihood.parts * shape[0], *shape[1:])
-        self.decoder = (conv if config.net == "conv" else mlp).Decoder(raw, hidden, activation, config.latent)
+        if functions.is_name(config.net):  # its encoder gives the moments itself
+            self.encoder, self.decoder = own.build(config)
+            return
+        room = {"mlp": mlp, "conv": conv, "resnet": resnet}[config.net]
+        encoder = self.encoder = room.Encoder(config)
+        self.mean = encoder.head()
+        if config.posterior != "none":
+            self.logvar = encoder.head()
+        self.decoder = room.Decoder(config)
 
     @classmethod
     def build(cls, config: VAEConfig, *, seed: int) -> "VAE":
@@ -60,16 +64,25 @@ class VAE(nn.Module):
         """Sets the decoder's last bias so that x_hat is near the data's mean, [*input_shape], before any step.
 
         So the first thousands of steps are not spent on finding it. A convolution has one bias a channel, and gets the
-        mean of the channel.
+        mean of the channel. Nothing happens to an own net, nor to mixed columns behind a convolution.
 
         Source:
             The reference code of Burda et al. 2016 starts Bernoulli decoders so.
         """
-        bias = self.decoder.last.get_parameter("bias")
-        if bias.numel() != self.likelihood.parts * mean.numel():
-            mean = mean.flatten(1).mean(1)  # [channels]
+        config, per_value = self.config, self.config.net == "mlp"
+        if config.net not in NETS or (config.likelihood == "mixed" and not per_value):
+            return
+        last: nn.Module = self.decoder.last
+        bias = last.get_parameter("bias")
+        if not per_value:  # the same mean all over the map
+            maps = mean.reshape(sizes.maps(config.input_shape)).flatten(1)  # [channels, values]
+            mean = maps.mean(1, keepdim=True).expand_as(maps).reshape(config.input_shape)
+        raw = self.likelihood.raw_at(mean)  # [*raw_shape]
+        if not per_value:  # a subpixel layer has several biases a channel
+            channels = self.likelihood.parts * sizes.maps(config.input_shape)[0]
+            raw = raw.reshape(channels, -1)[:, :1].expand(-1, bias.numel() // channels)
         with torch.no_grad():
-            bias.copy_(self.likelihood.raw_at(mean).flatten())
+            bias.copy_(raw.flatten())
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior q(z|x) of each row.
@@ -78,24 +91,30 @@ class VAE(nn.Module):
             x: float32 [batch, *input_shape], in the data's own units.
 
         Returns:
-            mean and logvar, each [batch, latent]; logvar lies in [-30, 20].
+            mean and logvar, each [batch, *latent]; logvar lies in [-30, 20].
 
         Raises:
             OptionError: a plain autoencoder has no posterior; call `code`.
         """
         if self.config.posterior == "none":
             raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
-        features = self.encoder(x)  # [batch, width]
-        mean, logvar = self.mean(features).to(x.dtype), self.logvar(features).to(x.dtype)  # autocast gives bfloat16
-        return mean, posteriors.bounded(logvar)  # [batch, latent] each
+        found = self.encoder(x)  # features, or an own net's moments
+        mean, logvar = (self.mean(found), self.logvar(found)) if hasattr(self, "mean") else found
+        mean, logvar = mean.to(x.dtype), logvar.to(x.dtype)  # autocast gives bfloat16
+        return mean, posteriors.bounded(logvar)  # [batch, *latent] each
 
     def code(self, x: Tensor) -> Tensor:
-        """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
-        z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
-        return z.to(x.dtype)
+        """The z of each row [batch, *latent], where no noise enters: a plain autoencoder's, or the mean of q(z|x)."""
+        found = self.encoder(x)  # features, or what an own net gives
+        if hasattr(self, "mean"):
+            found = self.mean(found)
+        elif isinstance(found, tuple):
+            found = cast("tuple[Tensor, ...]", found)[0]
+        z: Tensor = found.to(x.dtype)  # [batch, *latent]
+        return z
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:
-        """The law p(x|z) of each row, z [batch, latent], as named outputs in contract order.
+        """The law p(x|z) of each row, z [batch, *latent], as named outputs in contract order.
 
         Returns:
             "x_hat" first, the mean of p(x|z) in the data's own units; then "logits" for bernoulli and mixed, "x_logvar"
@@ -112,6 +131,6 @@ class VAE(nn.Module):
         return self.likelihood.constants()
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, likelihoods.Outputs]:
-        """mean, logvar and the outputs of z = mean + exp(logvar / 2) * eps, for eps [batch, latent]."""
+        """mean, logvar and the outputs of z = mean + exp(logvar / 2) * eps, for eps [batch, *latent]."""
         mean, logvar = self.encode(x)
         return mean, logvar, self.decode(posteriors.sample(mean, logvar, eps))

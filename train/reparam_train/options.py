@@ -4,17 +4,19 @@ The `Literal`s here are the one list of names: the command's choices, the checks
 """
 
 import math
-from collections.abc import Collection
-from typing import Final, Literal, get_args
+from collections.abc import Callable, Collection
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from reparam.errors import OptionError
 from reparam.laws import Law, check_seed
+from reparam_train import functions, sizes
 from reparam_train.data.columns import Column
 from reparam_train.data.split import Binarize, Data
 
-Net = Literal["mlp", "conv"]
+Net = Literal["mlp", "conv", "resnet"]
+Upsample = Literal["transposed", "nearest", "subpixel"]
 Activation = Literal["relu", "tanh", "silu", "gelu"]
 Posterior = Literal[Law, "none"]
 Objective = Literal["elbo", "iwae", "moments", "autoencoder"]
@@ -25,6 +27,7 @@ Amp = Literal["none", "bf16"]
 Device = Literal["cpu", "cuda", "auto"]
 
 NETS: Final[tuple[Net, ...]] = get_args(Net)
+UPSAMPLES: Final[tuple[Upsample, ...]] = get_args(Upsample)
 ACTIVATIONS: Final[tuple[Activation, ...]] = get_args(Activation)
 POSTERIORS: Final[tuple[Posterior, ...]] = get_args(Posterior)
 OBJECTIVES: Final[tuple[Objective, ...]] = get_args(Objective)
@@ -35,9 +38,9 @@ SCHEDULES: Final[tuple[Schedule, ...]] = get_args(Schedule)
 AMPS: Final[tuple[Amp, ...]] = get_args(Amp)
 DEVICES: Final[tuple[Device, ...]] = get_args(Device)
 
-HIDDEN: Final[dict[Net, tuple[int, ...]]] = {"mlp": (200, 200), "conv": (32, 64)}
 LATENT: Final = 10
-SMALLEST_SIDE: Final = 4  # pixels; below it, a strided convolution has nothing left to halve
+LATENT_CHANNELS: Final = 4  # of resnet; the usual number of Rombach et al. 2022
+UPSAMPLE: Final[dict[str, Upsample]] = {"conv": "transposed", "resnet": "nearest"}
 
 
 def _choose(name: str, value: str, allowed: Collection[str]) -> None:
@@ -63,15 +66,25 @@ def _positive(name: str, value: float) -> None:
 class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that is needed to build a model's layers. Raises `OptionError` where the fields contradict each other."""
 
-    net: Net
-    """"mlp", or "conv" for rows of shape (channels, height, width) with both sides at least 4."""
+    net: str
+    """"mlp"; "conv" or "resnet" for rows of shape (length,), (channels, length) or (channels, height, width); or your
+    own, as package.module:function (see nets/own.py)."""
     input_shape: tuple[int, ...]
     """Shape of one row, as (64,) or (1, 8, 8)."""
     latent: int
-    """Width of z."""
+    """Width of z; its channels where the latent is spatial (resnet)."""
     hidden: tuple[int, ...]
-    """Widths of the encoder's layers (mlp) or channels of its stride-2 convolutions (conv); the decoder mirrors it."""
+    """Widths of the encoder's layers (mlp), channels of its stride-2 convolutions (conv) or of each level (resnet); the
+    decoder mirrors it. An own net may leave it empty."""
     activation: Activation = "relu"
+    upsample: Upsample | None = None
+    """conv, resnet: how the decoder doubles a side; None becomes the net's own way, transposed or nearest."""
+    blocks: int = 1
+    """resnet: residual blocks of each level."""
+    attention: bool = False
+    """resnet: self-attention of the smallest map."""
+    latent_sides: tuple[int, ...] = ()
+    """An own net's: sides of its spatial latent, as (4, 4); () for a vector."""
     posterior: Posterior = "normal"
     """Law of the standardised noise eps in z = mean + std eps; "none" is a plain autoencoder, which takes no noise."""
     likelihood: Likelihood = "bernoulli"
@@ -84,19 +97,12 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     (gaussian) is the root mean square of x - x_hat."""
 
     def __post_init__(self) -> None:
-        _choose("net", self.net, NETS)
         _choose("activation", self.activation, ACTIVATIONS)
         _choose("posterior", self.posterior, POSTERIORS)
         _choose("likelihood", self.likelihood, LIKELIHOODS)
-        _at_least_one("latent", self.latent)
-        for name, sizes in (("input_shape", self.input_shape), ("hidden", self.hidden)):
-            if not sizes or min(sizes) < 1:
-                raise OptionError(f"{name}: must hold one or more sizes of at least 1, got {list(sizes)}")
-        if self.net == "conv" and not fits_conv(self.input_shape):
-            raise OptionError(
-                f"net: conv needs rows of shape (channels, height, width) with both sides at least {SMALLEST_SIDE}, "
-                f"got {list(self.input_shape)}; use mlp"
-            )
+        for name in ("latent", "blocks"):
+            _at_least_one(name, getattr(self, name))
+        self._check_net()
         if self.std is not None:
             _positive("std", self.std)
         _choose("scale", self.scale, SCALES)
@@ -111,6 +117,33 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.scale == "optimal" and self.likelihood != "gaussian":
             raise OptionError(f"scale: optimal belongs to likelihood gaussian, got {self.likelihood}; use shared")
 
+    def _check_net(self) -> None:
+        own = functions.is_name(self.net)
+        if not own and self.net not in NETS:
+            raise OptionError(
+                f"net: must be one of {', '.join(NETS)}, or package.module:function for your own, got {self.net!r}"
+            )
+        for name, widths in (("input_shape", self.input_shape), ("hidden", self.hidden)):
+            if min(widths, default=1) < 1 or not (widths or (own and name == "hidden")):
+                raise OptionError(f"{name}: must hold one or more sizes of at least 1, got {list(widths)}")
+        sizes.check(self.net, self.input_shape, self.hidden)
+        for name, nets, given in (
+            ("upsample", ("conv", "resnet"), self.upsample is not None),
+            ("blocks", ("resnet",), self.blocks != 1),
+            ("attention", ("resnet",), self.attention),
+        ):
+            if given and not own and self.net not in nets:
+                raise OptionError(f"{name}: belongs to net {' or '.join(nets)}, got {self.net}; leave {name} out")
+        if self.latent_sides and (not own or min(self.latent_sides) < 1):
+            raise OptionError(
+                f"latent_sides: sizes of at least 1 of an own net's latent, got {list(self.latent_sides)} with net "
+                f"{self.net}; leave latent_sides out"
+            )
+        if self.upsample is not None:
+            _choose("upsample", self.upsample, UPSAMPLES)
+        elif self.net in UPSAMPLE:
+            msgspec.structs.force_setattr(self, "upsample", UPSAMPLE[self.net])
+
     def _check_columns(self) -> None:
         if (self.likelihood == "mixed") != bool(self.columns):
             raise OptionError(
@@ -123,6 +156,19 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise OptionError(f"columns: each name stands once, got {names}")
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one row of z: (latent,), or (latent, *sides) where it is spatial."""
+        if self.net != "resnet":
+            return (self.latent, *self.latent_sides)
+        return (self.latent, *sizes.latent_sides(self.input_shape, levels=len(self.hidden)))
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the decoder's raw output: the input's, twice its first axis for scale per-dimension."""
+        parts = 2 if self.scale == "per-dimension" else 1
+        return (parts * self.input_shape[0], *self.input_shape[1:])
 
     @property
     def law(self) -> Law:
@@ -234,18 +280,17 @@ def check_pair(config: VAEConfig, options: Options) -> None:
         )
 
 
-def fits_conv(shape: tuple[int, ...]) -> bool:
-    """Whether rows of this shape are images that the conv net takes."""
-    return len(shape) == 3 and min(shape[1:]) >= SMALLEST_SIDE
-
-
 def config_for(
     data: Data,
     *,
-    net: Net | None = None,
+    net: str | Callable[[VAEConfig], tuple[Any, Any]] | None = None,
     hidden: tuple[int, ...] | None = None,
-    activation: Activation = "relu",
-    latent: int = LATENT,
+    activation: Activation | None = None,
+    latent: int | None = None,
+    upsample: Upsample | None = None,
+    blocks: int = 1,
+    attention: bool = False,
+    latent_sides: tuple[int, ...] = (),
     posterior: Posterior = "normal",
     likelihood: Likelihood | None = None,
     std: float | None = None,
@@ -256,10 +301,15 @@ def config_for(
 
     Args:
         data: what the model is trained on.
-        net: left out, conv for images and mlp for anything else.
-        hidden: left out, 200,200 for mlp and 32,64 for conv.
-        activation: between the layers.
-        latent: width of z.
+        net: left out, conv for images and signals with channels, and mlp for anything else. Your own is a function from
+            the configuration to (encoder, decoder), or its name as package.module:function; see nets/own.py.
+        hidden: left out, 200,200 for mlp; for conv and resnet as many as the size needs, 32,64 for 8 x 8 images.
+        activation: between the layers; left out, silu for resnet, else relu.
+        latent: width of z, or its channels where it is spatial; left out, 10, and 4 for resnet.
+        upsample: how the decoder of conv or resnet doubles a side; left out, transposed for conv, nearest for resnet.
+        blocks: residual blocks of each level of a resnet.
+        attention: whether a resnet's smallest map has self-attention.
+        latent_sides: of an own net's spatial latent.
         posterior: law of the standardised noise.
         likelihood: left out, mixed for a table whose columns are known, bernoulli for data known to lie in [0, 1],
             gaussian for others or where `std` or `scale` is given.
@@ -268,18 +318,24 @@ def config_for(
         columns: of a table, for likelihood mixed; left out, those that the data know of.
 
     Raises:
-        OptionError: a value out of range, or a net that does not take rows of this shape.
+        OptionError: a value out of range, or a net that does not take rows of this shape or cannot be imported again.
     """
     given = data.columns if columns is None else columns
     unit = data.low is not None and std is None and scale == "shared"
     law: Likelihood = likelihood or ("mixed" if given else "bernoulli" if unit else "gaussian")
-    chosen: Net = net or ("conv" if fits_conv(data.shape) else "mlp")
+    maps = len(data.shape) > 1 and sizes.is_spatial(data.shape)
+    chosen = functions.name_of(net, option="net") if callable(net) else net or ("conv" if maps else "mlp")
+    resnet = chosen == "resnet"
     return VAEConfig(
         net=chosen,
         input_shape=data.shape,
-        latent=latent,
-        hidden=HIDDEN[chosen] if hidden is None else hidden,
-        activation=activation,
+        latent=(LATENT_CHANNELS if resnet else LATENT) if latent is None else latent,
+        hidden=sizes.hidden(chosen, data.shape) if hidden is None else hidden,
+        activation=activation or ("silu" if resnet else "relu"),
+        upsample=upsample,
+        blocks=blocks,
+        attention=attention,
+        latent_sides=latent_sides,
         posterior=posterior,
         likelihood=law,
         columns=given if law == "mixed" else (),

@@ -52,7 +52,7 @@ def plan(data: Data, config: VAEConfig, options: Options) -> Plan:
         objective = objectives.build(model, options, steps_per_epoch=steps)
         rows = min(options.batch_size, len(data.train))
         x = torch.empty(rows, *config.input_shape)
-        eps = torch.empty(objective.draws, rows, config.latent)
+        eps = torch.empty(objective.draws, rows, *config.latent_shape)
         kept = _kept_bytes(objective, x, eps)
         outputs = _outputs(model, x[:1])
     count = {name: sum(value.numel() for value in part.parameters()) for name, part in model.named_children()}
@@ -71,9 +71,8 @@ def plan(data: Data, config: VAEConfig, options: Options) -> Plan:
 
 def _outputs(model: VAE, x: Tensor) -> dict[str, tuple[int, ...]]:
     """Names and row shapes of both graphs' outputs."""
-    latent = (model.config.latent,)
     names = ("z",) if model.config.posterior == "none" else ("mean", "logvar", "z")
-    decoded = model.decode(model.code(x))
+    latent, decoded = model.config.latent_shape, model.decode(model.code(x))
     return dict.fromkeys(names, latent) | {name: tuple(value.shape[1:]) for name, value in decoded.items()}
 
 
@@ -117,5 +116,5 @@ def told(found: Plan) -> list[tuple[str, str]]:
 def _plain(value: object) -> str:
     """A setting as it is typed."""
     if isinstance(value, list | tuple):
-        return ",".join(str(size) for size in cast("list[int]", value))
+        return ",".join(str(size) for size in cast("list[int]", value)) or "-"
     return "-" if value is None else str(value)

@@ -31,9 +31,9 @@ def sample(mean: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     """Reparameterisation: z = mean + exp(logvar / 2) * eps.
 
     Args:
-        mean: [batch, latent].
-        logvar: [batch, latent], log of the variance.
-        eps: [..., batch, latent], standardised noise (mean 0, variance 1); leading axes are draws.
+        mean: [batch, *latent].
+        logvar: [batch, *latent], log of the variance.
+        eps: [..., batch, *latent], standardised noise (mean 0, variance 1); leading axes are draws.
 
     Returns:
         z, of the shape of eps.
@@ -41,7 +41,7 @@ def sample(mean: Tensor, logvar: Tensor, eps: Tensor) -> Tensor:
     Source:
         Kingma and Welling 2014, section 2.4 and equation 10.
     """
-    return mean + (logvar / 2).exp() * eps  # [..., batch, latent]
+    return mean + (logvar / 2).exp() * eps  # [..., batch, *latent]
 
 
 def kl_each(mean: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor:
@@ -58,19 +58,19 @@ def kl_each(mean: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor:
     mean and variance, the normal one is the nearest to the prior.
 
     Args:
-        mean: [batch, latent].
-        logvar: [batch, latent].
+        mean: [batch, *latent].
+        logvar: [batch, *latent].
         law: of eps.
 
     Returns:
-        [batch, latent], never negative but for rounding.
+        [batch, *latent], never negative but for rounding.
 
     Source:
         Kingma and Welling 2014, appendix B, for the normal law. var - 1 is computed as expm1(logvar), to keep its
         digits near the prior.
     """
     gap = _ENTROPY["normal"] - _ENTROPY[law]
-    each: Tensor = (mean.square() + logvar.expm1() - logvar) / 2  # [batch, latent]
+    each: Tensor = (mean.square() + logvar.expm1() - logvar) / 2  # [batch, *latent]
     return each + gap if gap else each
 
 
@@ -92,8 +92,8 @@ def log_density(eps: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor
     normal -(eps^2 + log(2 pi)) / 2, uniform -log(2 sqrt 3) within its half-width, laplace -sqrt(2) |eps| - log(2) / 2.
 
     Args:
-        eps: [..., batch, latent], drawn from the law (for uniform, so, within the half-width).
-        logvar: [batch, latent].
+        eps: [..., batch, *latent], drawn from the law (for uniform, so, within the half-width).
+        logvar: [batch, *latent].
         law: of eps.
 
     Returns:
@@ -105,9 +105,19 @@ def log_density(eps: Tensor, logvar: Tensor, law: laws.Law = "normal") -> Tensor
         each = eps.abs() * -math.sqrt(2) - math.log(2) / 2
     else:
         each = eps * 0 - _ENTROPY["uniform"]
-    return (each - logvar / 2).sum(-1)
+    return _over_latent(each - logvar / 2, logvar.ndim - 1)
 
 
-def log_prior(z: Tensor) -> Tensor:
-    """The value of log p(z) under N(0, I), in nats, summed over the latent: [..., batch] for z [..., batch, latent]."""
-    return (z.square() + math.log(2 * math.pi)).sum(-1) / -2
+def log_prior(z: Tensor, *, axes: int = 1) -> Tensor:
+    """The value of log p(z) under N(0, I), in nats, summed over the latent: [..., batch] for z [..., batch, *latent].
+
+    Args:
+        z: any point.
+        axes: how many the latent has.
+    """
+    return _over_latent(z.square() + math.log(2 * math.pi), axes) / -2
+
+
+def _over_latent(each: Tensor, axes: int) -> Tensor:
+    """The sum over the last so many axes."""
+    return each.flatten(-axes).sum(-1)

@@ -40,13 +40,13 @@ def batch(training: Training, order: npt.NDArray[np.int64], step: int) -> Batch:
 def _noise(training: Training, step: int, places: range) -> npt.NDArray[np.float32]:
     config, draws = training.model.config, training.objective.draws
     if draws == 0:
-        return np.empty((0, len(places), config.latent), np.float32)
+        return np.empty((0, len(places), *config.latent_shape), np.float32)
     return keyed.training_noise(
         training.options.seed,
         step=step,
         batch_size=training.options.batch_size,
         places=places,
-        shape=(config.latent,),
+        shape=config.latent_shape,
         law=config.law,
         draws=draws,
     )

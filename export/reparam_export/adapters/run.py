@@ -54,7 +54,7 @@ def from_vae(model: VAE, *, name: str) -> Source:
             low=0.0 if bernoulli else None,
             high=1.0 if bernoulli else None,
         ),
-        latent=Latent(shape=(config.latent,), noise=None if deterministic else config.law),
+        latent=Latent(shape=config.latent_shape, noise=None if deterministic else config.law),
         likelihood=named(model),
         training=None,
     )

@@ -1,6 +1,9 @@
-"""Layers: an encoder's features [batch, width] from x, and a decoder's raw output [batch, *input] from z.
+"""Layers: an encoder, heads for the moments of q(z|x), and a decoder, each built from the whole configuration.
 
-No layer looks at another row (no batch norm), so that a row's result does not depend on its batch.
+A room of this package has `Encoder(config)`, which gives features and makes the heads that turn them into mean and
+logvar [batch, *latent_shape], and `Decoder(config)`, from z to the raw output [batch, *raw_shape]. own.py takes
+anyone's pair instead. No layer looks at another row (no batch norm) and none draws (no dropout), so that a row's result
+depends on the row alone.
 """
 
 from typing import Final

@@ -1,87 +1,79 @@
-"""Strided convolutions, for images (channels, height, width) of any size from 4 x 4.
+"""Strided convolutions over one or two sides, for signals and images of any size from 4.
 
-Kernel 3, stride 2, padding 1 takes a side of s to ceil(s / 2). The transposed layer takes s to 2 s - 1 + its output
-padding; 1 where the larger side is even, else 0, gives back exactly the size that the encoder saw.
-V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016 (arXiv:1603.07285), sections 2.4
-and 4.6.
+Kernel 3, stride 2, padding 1 takes a side of s to ceil(s / 2); the decoder's layers (see upsample.py) give back exactly
+the sizes that the encoder saw. V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", 2016
+(arXiv:1603.07285), sections 2.4 and 4.6. Rows of shape (length,) are read as one channel.
 """
 
 import math
 
 from torch import Tensor, nn
 
+from reparam_train import sizes
 from reparam_train.nets import ACTIVATION
-from reparam_train.options import Activation
+from reparam_train.nets.upsample import CONVOLUTION, upsample
+from reparam_train.options import UPSAMPLE, VAEConfig
 
-Size = tuple[int, int]
 
-
-def sizes(height: int, width: int, layers: int) -> list[Size]:
-    """(height, width) before the first layer and after each: every side is halved, rounded up.
+def halved(sides: tuple[int, ...], layers: int) -> list[tuple[int, ...]]:
+    """The sides before the first layer and after each: every side is halved, rounded up.
 
     Examples:
-        >>> sizes(28, 9, 2)
+        >>> halved((28, 9), 2)
         [(28, 9), (14, 5), (7, 3)]
     """
-    found = [(height, width)]
+    found = [sides]
     for _ in range(layers):
-        found.append(((found[-1][0] + 1) // 2, (found[-1][1] + 1) // 2))
+        found.append(tuple((side + 1) // 2 for side in found[-1]))
     return found
 
 
 class Encoder(nn.Module):
-    """x [batch, channels, height, width] to features [batch, width of the last layer, flattened].
+    """x [batch, *input_shape] to features [batch, width]: the last map, hidden[-1] channels, flattened."""
 
-    Args:
-        input_shape: (channels, height, width).
-        hidden: channels after each convolution, from the input inwards.
-        activation: after each layer.
-    """
-
-    def __init__(self, input_shape: tuple[int, ...], hidden: tuple[int, ...], activation: Activation) -> None:
+    def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        channels, height, width = input_shape
-        layers: list[nn.Module] = []
-        for before, after in zip((channels, *hidden), hidden, strict=False):
-            layers += [nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1), ACTIVATION[activation]()]
+        channels, *sides = sizes.maps(config.input_shape)
+        layers: list[nn.Module] = [] if len(config.input_shape) > 1 else [nn.Unflatten(1, (1, *sides))]
+        for before, after in zip((channels, *config.hidden), config.hidden, strict=False):
+            conv = CONVOLUTION[len(sides)](before, after, kernel_size=3, stride=2, padding=1)
+            layers += [conv, ACTIVATION[config.activation]()]
         self.layers = nn.Sequential(*layers)
-        self.width = hidden[-1] * math.prod(sizes(height, width, len(hidden))[-1])
+        width = config.hidden[-1] * math.prod(halved(tuple(sides), len(config.hidden))[-1])
+        self._widths = width, config.latent
+
+    def head(self) -> nn.Module:
+        """A layer from the features to one moment, [batch, latent]."""
+        return nn.Linear(*self._widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """The features of x."""
-        maps: Tensor = self.layers(x)  # [batch, hidden[-1], h, w]
+        maps: Tensor = self.layers(x)  # [batch, hidden[-1], *sides]
         return maps.flatten(1)  # [batch, width]
 
 
 class Decoder(nn.Module):
-    """z [batch, latent] to raw [batch, channels, height, width], with the encoder's layers in reverse."""
+    """z [batch, latent] to raw [batch, *raw_shape], with the encoder's layers in reverse."""
 
-    def __init__(
-        self, input_shape: tuple[int, ...], hidden: tuple[int, ...], activation: Activation, latent: int
-    ) -> None:
+    def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        channels, height, width = input_shape
-        path = sizes(height, width, len(hidden))
-        smallest = (hidden[-1], *path[-1])
-        layers: list[nn.Module] = [nn.Linear(latent, math.prod(smallest)), nn.Unflatten(1, smallest)]
-        inwards = (channels, *hidden)
-        for place in range(len(hidden), 0, -1):
-            odd = [1 - side % 2 for side in path[place - 1]]  # output padding: 1 where the larger side is even
-            layers += [
-                ACTIVATION[activation](),
-                nn.ConvTranspose2d(
-                    inwards[place],
-                    inwards[place - 1],
-                    kernel_size=3,
-                    stride=2,
-                    padding=1,
-                    output_padding=(odd[0], odd[1]),
-                ),
-            ]
-        self.last = layers.pop()
-        self.layers = nn.Sequential(*layers)
+        sides = sizes.maps(config.input_shape)[1:]
+        path = halved(sides, len(config.hidden))
+        smallest = (config.hidden[-1], *path[-1])
+        layers: list[nn.Module] = [nn.Linear(config.latent, math.prod(smallest)), nn.Unflatten(1, smallest)]
+        outwards = (math.prod(config.raw_shape) // math.prod(sides), *config.hidden)
+        kind = config.upsample or UPSAMPLE["conv"]
+        *inner, end = [
+            upsample(kind, outwards[place], outwards[place - 1], odd=tuple(side % 2 == 1 for side in path[place - 1]))
+            for place in range(len(config.hidden), 0, -1)
+        ]
+        for up in inner:
+            layers += [ACTIVATION[config.activation](), *up.before, up.layer, *up.after]
+        self.layers = nn.Sequential(*layers, ACTIVATION[config.activation](), *end.before)
+        self.last, self.after = end.layer, nn.Sequential(*end.after)
+        self._flat = len(config.input_shape) == 1
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.last(self.layers(z))  # [batch, channels, height, width]
-        return raw
+        raw: Tensor = self.after(self.last(self.layers(z)))  # [batch, channels, *sides]
+        return raw.flatten(1) if self._flat else raw

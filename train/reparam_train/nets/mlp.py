@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from reparam_train.nets import ACTIVATION
-from reparam_train.options import Activation
+from reparam_train.options import Activation, VAEConfig
 
 
 def _layers(widths: tuple[int, ...], activation: Activation) -> nn.Sequential:
@@ -16,37 +16,34 @@ def _layers(widths: tuple[int, ...], activation: Activation) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """x [batch, *input_shape] to features [batch, width].
+    """x [batch, *input_shape] to features [batch, hidden[-1]], with the widths of `hidden` from the input inwards."""
 
-    Args:
-        input_shape: of one row.
-        hidden: widths from the input inwards.
-        activation: after each layer.
-    """
-
-    def __init__(self, input_shape: tuple[int, ...], hidden: tuple[int, ...], activation: Activation) -> None:
+    def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.layers = _layers((math.prod(input_shape), *hidden), activation)
-        self.width = hidden[-1]
+        self.layers = _layers((math.prod(config.input_shape), *config.hidden), config.activation)
+        self._widths = config.hidden[-1], config.latent
+
+    def head(self) -> nn.Module:
+        """A layer from the features to one moment, [batch, latent]."""
+        return nn.Linear(*self._widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """The features of x."""
-        features: Tensor = self.layers(x.flatten(1))  # [batch, width]
+        features: Tensor = self.layers(x.flatten(1))  # [batch, hidden[-1]]
         return features
 
 
 class Decoder(nn.Module):
-    """z [batch, latent] to raw [batch, *input_shape], with the encoder's widths in reverse."""
+    """z [batch, latent] to raw [batch, *raw_shape], with the encoder's widths in reverse."""
 
-    def __init__(
-        self, input_shape: tuple[int, ...], hidden: tuple[int, ...], activation: Activation, latent: int
-    ) -> None:
+    def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.layers = _layers((latent, *reversed(hidden)), activation)
-        self.last = nn.Linear(hidden[0], math.prod(input_shape))
-        self.shape = nn.Unflatten(1, input_shape)
+        self.layers = _layers((config.latent, *reversed(config.hidden)), config.activation)
+        shape = config.raw_shape
+        self.last = nn.Linear(config.hidden[0], math.prod(shape))
+        self.shape = nn.Unflatten(1, shape)
 
     def forward(self, z: Tensor) -> Tensor:
         """The raw output for z."""
-        raw: Tensor = self.shape(self.last(self.layers(z)))  # [batch, *input]
+        raw: Tensor = self.shape(self.last(self.layers(z)))  # [batch, *raw_shape]
         return raw

@@ -23,7 +23,7 @@ class Terms(NamedTuple):
 
 
 def terms(model: VAE, x: Tensor, eps: Tensor) -> Terms:
-    """Rate and distortion of each row, for x [batch, *input_shape] and eps [batch, latent].
+    """Rate and distortion of each row, for x [batch, *input_shape] and eps [batch, *latent].
 
     Raises:
         OptionError: the model is a plain autoencoder, which has no posterior and so no rate.

@@ -6,7 +6,8 @@
 - w rises from 0 to beta, linearly over the first `warmup` epochs: C. K. Sonderby et al., "Ladder Variational
   Autoencoders", NeurIPS 2016, section 2.3.
 - f nats for each latent dimension j are free: D. P. Kingma et al., "Improved Variational Inference with Inverse
-  Autoregressive Flow", NeurIPS 2016, appendix C.8, each dimension a group of its own, mean over the batch first.
+  Autoregressive Flow", NeurIPS 2016, appendix C.8, each dimension a group of its own, mean over the batch first. In a
+  spatial latent [channels, *sides] each channel at each place is a dimension.
 
 With beta 1, no warm-up and no free bits: the plain sum of rate and distortion, Kingma and Welling 2014, equation 7.
 """
@@ -38,10 +39,10 @@ class NegativeElbo(Objective):
         return self._beta * min(1.0, step / self._warmup_steps) if self._warmup_steps else self._beta
 
     def forward(self, x: Tensor, eps: Tensor, weight: Tensor) -> Tensor:
-        """The loss of a batch; eps [1, batch, latent]."""
+        """The loss of a batch; eps [1, batch, *latent]."""
         mean, logvar, outputs = self.model(x, eps[0])
-        each = posteriors.kl_each(mean, logvar, self.model.config.law)  # [batch, latent]
-        rate = each.mean(0)  # [latent]
+        each = posteriors.kl_each(mean, logvar, self.model.config.law)  # [batch, *latent]
+        rate = each.mean(0)  # [*latent]
         if self._free_bits:  # the mean over the global batch decides, so that several processes make one's gradient
             rate = rate.where(row_mean(each) > self._free_bits, self._free_bits)
         loss: Tensor = weight * rate.sum() - self.model.log_prob(x, outputs).mean()

@@ -21,17 +21,17 @@ def log_weights(model: VAE, x: Tensor, eps: Tensor) -> Tensor:
     Args:
         model: with a posterior.
         x: [batch, *input_shape].
-        eps: [k, batch, latent], from the posterior's law.
+        eps: [k, batch, *latent], from the posterior's law.
 
     Returns:
         [k, batch].
     """
-    mean, logvar = model.encode(x)  # [batch, latent] each
-    z = posteriors.sample(mean, logvar, eps)  # [k, batch, latent]
+    mean, logvar = model.encode(x)  # [batch, *latent] each
+    z = posteriors.sample(mean, logvar, eps)  # [k, batch, *latent]
     outputs = model.decode(z.flatten(0, 1))  # [k * batch, ...]
     log_p_x = model.log_prob(x.repeat(len(eps), *[1] * (x.ndim - 1)), outputs).view(eps.shape[:2])  # [k, batch]
     log_q = posteriors.log_density(eps, logvar, model.config.law)  # [k, batch]
-    return log_p_x + posteriors.log_prior(z) - log_q
+    return log_p_x + posteriors.log_prior(z, axes=mean.ndim - 1) - log_q
 
 
 class NegativeIwae(Objective):
@@ -47,6 +47,6 @@ class NegativeIwae(Objective):
         self.draws = samples
 
     def forward(self, x: Tensor, eps: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG002  nothing is weighed
-        """The loss of a batch; eps [k, batch, latent]."""
+        """The loss of a batch; eps [k, batch, *latent]."""
         weights = log_weights(self.model, x, eps)  # [k, batch]
         return math.log(self.draws) - weights.logsumexp(0).mean()

@@ -15,8 +15,8 @@ from reparam_train.objectives.objective import Objective
 
 
 def penalty(mean: Tensor, logvar: Tensor, *, alpha: float, beta: float) -> Tensor:
-    """Alpha |mean|^2 + beta |std - 1|^2 of each row, [batch], for mean and logvar [batch, latent]."""
-    off_one = (logvar / 2).expm1()  # [batch, latent] std - 1, with its digits near 1
+    """Alpha |mean|^2 + beta |std - 1|^2 of each row, [batch], for mean and logvar [batch, *latent]."""
+    off_one = (logvar / 2).expm1()  # [batch, *latent] std - 1, with its digits near 1
     return (alpha * mean.square() + beta * off_one.square()).flatten(1).sum(1)
 
 
@@ -34,7 +34,7 @@ class Moments(Objective):
         self._alpha, self._beta = alpha, beta
 
     def forward(self, x: Tensor, eps: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG002  both weights are constants
-        """The loss of a batch; eps [1, batch, latent]."""
+        """The loss of a batch; eps [1, batch, *latent]."""
         mean, logvar, outputs = self.model(x, eps[0])
         off = penalty(mean, logvar, alpha=self._alpha, beta=self._beta)  # [batch]
         loss: Tensor = (off - self.model.log_prob(x, outputs)).mean()

@@ -31,6 +31,6 @@ class Objective(nn.Module, ABC):
 
         Args:
             x: [batch, *input].
-            eps: [draws, batch, latent].
+            eps: [draws, batch, *latent].
             weight: a scalar, of `weight`.
         """
