@@ -72,7 +72,7 @@ class VAE(nn.Module):
         config, per_value = self.config, self.config.net == "mlp"
         if config.net not in NETS or (config.likelihood == "mixed" and not per_value):
             return
-        last: nn.Module = self.decoder.last
+        last = cast("nn.Module", self.decoder.last)
         bias = last.get_parameter("bias")
         if not per_value:  # the same mean all over the map
             maps = mean.reshape(sizes.maps(config.input_shape)).flatten(1)  # [channels, values]
