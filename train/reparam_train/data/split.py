@@ -12,6 +12,8 @@ import numpy.typing as npt
 from reparam.errors import InputError
 from reparam_train.binarize import binarized
 from reparam_train.data.columns import Column
+from reparam_train.data.paging import gather
+from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.keyed import FIRST_STATIC_ROW
 
 Layout = Literal["features", "channels_first"]
@@ -47,7 +49,7 @@ class Split:
 
     def batch(self, indices: IntArray) -> npt.NDArray[np.float32]:
         """The rows at these places, float32 [len(indices), *shape], C-contiguous and writable."""
-        stored = np.asarray(self.values)[self.rows[indices]]  # [b, ...] a copy, never a memmap
+        stored = gather(self.values, self.rows[indices])  # [b, ...] a copy, never a memmap
         batch = stored.astype(np.float32, order="C").reshape(len(indices), *self.shape)
         batch = batch if self.scale == 1 else np.divide(batch, np.float32(self.scale), out=batch)
         if self.binary is None:
@@ -76,7 +78,7 @@ class Split:
         stored = self.values.dtype.newbyteorder("<")
         digest = hashlib.sha256(f"{stored.str} {[len(self), *self.shape]} /{self.scale!r}\n".encode("ascii"))
         for piece in self.pieces():
-            digest.update(self.values[self.rows[piece]].astype(stored, copy=False).tobytes())
+            digest.update(gather(self.values, self.rows[piece]).astype(stored, copy=False).tobytes())
         return digest.hexdigest()
 
     def check(self, *, low: float = -np.inf, high: float = np.inf) -> None:
@@ -117,6 +119,8 @@ class Data:
     layout: Layout
     columns: tuple[Column, ...] = ()
     """Of a table, from the left; empty where the rows are no table or nothing is known of their columns."""
+    reading: Reading = OWN_SPLIT
+    """How the source was read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
