@@ -20,7 +20,7 @@ OURS = set(ROOTS)
 # What a root may import of ours and of others; everything else but the standard library is forbidden.
 ALLOWED = {
     "reparam": {"reparam", "numpy", "msgspec", "click", "onnxruntime", "matplotlib"},
-    "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"},
+    "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm", "PIL", "pyarrow"},
     "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
 }
 # The one room of export that knows our training package: the adapter, and the door that tells its models by type.

@@ -145,6 +145,11 @@ def test_a_header_that_promises_terabytes_allocates_only_what_comes(tmp_path: Pa
     assert peak < 10 * 2**20
 
 
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match=r"no train-images-idx3-ubyte or .gz and no images such as .png"):
+        load(tmp_path)
+
+
 def test_a_folder_without_images_says_which_names_it_needs(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=r"no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz"):
         load(idx_folder(tmp_path, t10k_images=None))

@@ -70,13 +70,13 @@ class VAE(nn.Module):
         """
         if self.config.posterior == "none":
             raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
-        features = self.encoder(x)  # [batch, width]
+        features = self.encoder(self.likelihood.standardised(x))  # [batch, width]
         mean, logvar = self.mean(features).to(x.dtype), self.logvar(features).to(x.dtype)  # autocast gives bfloat16
         return mean, posteriors.bounded(logvar)  # [batch, latent] each
 
     def code(self, x: Tensor) -> Tensor:
         """The z of each row, [batch, latent], where no noise enters: a plain autoencoder's, else the mean of q(z|x)."""
-        z: Tensor = self.mean(self.encoder(x))  # [batch, latent]
+        z: Tensor = self.mean(self.encoder(self.likelihood.standardised(x)))  # [batch, latent]
         return z.to(x.dtype)
 
     def decode(self, z: Tensor) -> likelihoods.Outputs:

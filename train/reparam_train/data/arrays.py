@@ -90,8 +90,8 @@ def as_data(
         return Split(source, values, rows, shape, divisor, None if labels is None else labels[rows])
 
     if test is None:
-        is_test = _is_test(source, len(train), reading)
-        parts = [split(train, np.flatnonzero(rows), arrays.train_labels) for rows in (~is_test, is_test)]
+        chosen = is_test(source, len(train), reading)
+        parts = [split(train, np.flatnonzero(rows), arrays.train_labels) for rows in (~chosen, chosen)]
     else:
         _check_pair(source, train, test)
         reading = Reading(test_every=None, layout=reading.layout)
@@ -146,7 +146,7 @@ def row_shape(source: str, array: npt.NDArray[Any], layout: RowLayout | None) ->
     raise InputError(f"{source}: must be {rule}, none of them 0, got {list(array.shape)}; reshape it")
 
 
-def _is_test(source: str, rows: int, reading: Reading) -> npt.NDArray[np.bool_]:
+def is_test(source: str, rows: int, reading: Reading) -> npt.NDArray[np.bool_]:
     """Which of all rows are for testing, [n]."""
     every = reading.test_every or TEST_EVERY
     if rows < every:

@@ -1,7 +1,7 @@
 """A torch-style Dataset, or any iterable of rows, read once into an array."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +84,15 @@ def _read(name: str, dataset: Rows) -> tuple[npt.NDArray[Any], npt.NDArray[np.ui
     return np.stack(rows), _labels(labels)
 
 
-def _items(dataset: object) -> Iterator[Any]:
+def _items(dataset: Rows) -> Iterator[Any]:
     """Items by number where there are numbers: a Dataset need not say where iteration ends."""
     if isinstance(dataset, Dataset):
         return (dataset[index] for index in range(len(dataset)))
-    if isinstance(dataset, Iterable):
-        return iter(cast("Iterable[Any]", dataset))
-    raise InputTypeError(f"dataset: must have a length and items, or be iterable, got {type(dataset).__qualname__}")
+    try:
+        return iter(dataset)
+    except TypeError:
+        found = type(dataset).__qualname__
+        raise InputTypeError(f"dataset: must have a length and items, or be iterable, got {found}") from None
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

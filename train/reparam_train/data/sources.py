@@ -1,6 +1,6 @@
 """Where training data come from: a built-in by name, a file by its suffix, a folder, or a function by its name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -8,15 +8,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.errors import InputError, InputNotFound
+from reparam.errors import InputError, InputNotFound, OptionError
 from reparam.files import npy
-from reparam_train.data import function, idx, npz
+from reparam_train.data import function, idx, images, npz, table
 from reparam_train.data.arrays import Arrays, as_data
+from reparam_train.data.columns import Choice, Column
 from reparam_train.data.reading import TEST_EVERY, Reading, RowLayout
 from reparam_train.data.split import Data
 
 
-def load(source: str | Path, *, test_every: int | None = None, layout: RowLayout | None = None) -> Data:
+def load(
+    source: str | Path,
+    *,
+    test_every: int | None = None,
+    layout: RowLayout | None = None,
+    columns: tuple[Column, ...] | Mapping[str, Choice] = (),
+) -> Data:
     """The training and test split of a source, as stored; nothing is converted before a batch is asked for.
 
     Args:
@@ -27,11 +34,17 @@ def load(source: str | Path, *, test_every: int | None = None, layout: RowLayout
             a .npy file of float32, float64 or uint8 rows, [n, features], [n, height, width] or
             [n, channels, height, width], memory-mapped;
             a .npz file with such rows as x_train and x_test, or x, or alone (see npz.py for more names);
+            a .csv file with a header, or a .parquet file (extra `parquet`): a table, whose numbers become gaussian
+            columns, 0 and 1 alone bernoulli ones, and texts categorical ones, one-hot;
+            a folder of .png, .jpg, .bmp, .webp or .tif images of one size (extra `images`), those in its folders
+            `train` and `test` where it has both; decoded once into a cache, $REPARAM_CACHE or ~/.cache/reparam;
             "module:function", which is called without arguments and returns an array, (train, test) or `Data`.
             uint8 is divided by 255, other values are taken as they are. A built-in's name wins over a file of the same
             name; write "./digits" for the file.
         test_every: of a source without a split of its own, rows N - 1, 2 N - 1, ... are the test split; left out, 10.
         layout: what the axes of a row are: "features", "signal" or "image"; left out, their number says it.
+        columns: of a table: what some are by name, "gaussian", "bernoulli", "categorical" or "drop", where the rest is
+            guessed; or all that are to be read, exactly.
 
     Returns:
         The data; `name` is the built-in's or function's name, or the last part of the path.
@@ -40,9 +53,26 @@ def load(source: str | Path, *, test_every: int | None = None, layout: RowLayout
         InputNotFound: no such file, folder, module or function, or a file that a folder must hold.
         InputError: malformed, of a shape that is not above, too few rows, or not finite (first row and column named).
         InputTypeError: rows of another dtype.
-        OptionError: `test_every` or `layout` out of range, or not for such a source.
+        MissingExtra: the package that reads such a source is not installed.
+        OutputError: the cache cannot be written.
+        OptionError: `test_every`, `layout` or `columns` out of range, or not for such a source.
     """
-    return _read(source, Reading(test_every=TEST_EVERY if test_every is None else test_every, layout=layout))
+    found = load_as(
+        source, Reading(test_every=TEST_EVERY if test_every is None else test_every, layout=layout), columns
+    )
+    if test_every is not None and found.reading.test_every is None:
+        raise OptionError(f"test_every: {source} has a test split of its own, got {test_every}; leave test_every out")
+    if columns and not found.columns:
+        raise OptionError(f"column: {source} is no .csv or .parquet file, whose columns have names; leave column out")
+    return found
+
+
+def load_as(source: str | Path, reading: Reading, columns: tuple[Column, ...] | Mapping[str, Choice] = ()) -> Data:
+    """As `load`, by the reading and columns of a run, which are left aside where such a source has no use for them."""
+    if Path(source).suffix in _TABLES and Path(source).is_file():
+        path = Path(source)
+        return table.read(_TABLES[path.suffix](path), name=path.name, reading=reading, wanted=columns)
+    return _read(source, reading)
 
 
 def _read(source: str | Path, reading: Reading) -> Data:
@@ -54,12 +84,12 @@ def _read(source: str | Path, reading: Reading) -> Data:
             return function.read(str(source), reading)
         raise InputNotFound(f"{source}: no such file or folder; give {', '.join(_BUILT_IN)}, a file or a folder")
     if path.is_dir():
-        return _from_idx(path, path.resolve().name, reading)
+        return _from_folder(path, reading)
     if path.suffix in _SUFFIXES:
         return _SUFFIXES[path.suffix](path, reading)
     if "idx3-ubyte" in path.name:
         return _from_idx(path.parent, path.parent.resolve().name, reading)
-    known = ", ".join(_SUFFIXES)
+    known = ", ".join((*_SUFFIXES, *_TABLES))
     raise InputError(f"{path}: must be a {known} file or a folder, got {path.suffix or 'no'} suffix; convert it")
 
 
@@ -73,9 +103,12 @@ def digits(reading: Reading) -> Data:
 _BUILT_IN: Final[dict[str, Callable[[Reading], Data]]] = {"digits": digits}
 
 
+_PARTS: Final = ("train", "t10k")
+
+
 def _from_idx(folder: Path, name: str, reading: Reading) -> Data:
     """MNIST and what is stored like it."""
-    (train, train_labels), (test, test_labels) = (_idx_part(folder, part) for part in ("train", "t10k"))
+    (train, train_labels), (test, test_labels) = (_idx_part(folder, part) for part in _PARTS)
     arrays = Arrays(train, test, train_labels, test_labels)
     return as_data(arrays, name=name, source=str(folder), reading=reading)
 
@@ -99,6 +132,16 @@ def _find(folder: Path, stem: str, kind: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
+def _from_folder(folder: Path, reading: Reading) -> Data:
+    """Images in the idx format where there are some, else images."""
+    name = folder.resolve().name
+    if any(_find(folder, f"{part}-images", "idx3-ubyte") for part in _PARTS):
+        return _from_idx(folder, name, reading)
+    if not images.holds_images(folder):
+        raise InputNotFound(f"{folder}: no train-images-idx3-ubyte or .gz and no images such as .png in this folder")
+    return as_data(images.read(folder), name=name, source=str(folder), reading=reading)
+
+
 def _from_npy(path: Path, reading: Reading) -> Data:
     return as_data(Arrays(npy.read(path)), name=path.name, source=str(path), reading=reading)
 
@@ -108,3 +151,18 @@ def _from_npz(path: Path, reading: Reading) -> Data:
 
 
 _SUFFIXES: Final[dict[str, Callable[[Path, Reading], Data]]] = {".npy": _from_npy, ".npz": _from_npz}
+
+
+def _csv(path: Path) -> table.Table:
+    from reparam_train.data.csv_table import CsvTable
+
+    return CsvTable(path)
+
+
+def _parquet(path: Path) -> table.Table:
+    from reparam_train.data.parquet_table import ParquetTable
+
+    return ParquetTable(path)
+
+
+_TABLES: Final[dict[str, Callable[[Path], table.Table]]] = {".csv": _csv, ".parquet": _parquet}
