@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 import msgspec
 
+from reparam.errors import OptionError
+from reparam_train.data.reading_options import reading_options
 from reparam_train.options import (
     ACTIVATIONS,
     AMPS,
@@ -121,13 +123,16 @@ def _option(
 @_option("--compile/--no-compile", None, "Compile the loss with torch.compile.", default="no-compile")
 @_option("--threads", int, "CPU threads.", default="torch's choice")
 @_option("--limit", int, "Use only the first ROWS of each split, for trials.", default="all", metavar="ROWS")
+@reading_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, shapes, steps and memory; write nothing.")
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
 def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, **given: Any) -> None:
     """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
-    DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
+    DATA is one of: "digits" (built in); a .npy file of rows, or a .npz with x_train and x_test, or x; a .csv (with a
+    header) or .parquet table; a folder of idx files such as MNIST's; a folder of images (or with folders train and test
+    of them); or module:function, which returns rows. uint8 is divided by 255.
 
     \b
     A model of handwritten digits, in under a minute on two cores:
@@ -136,6 +141,12 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         reparam train digits --out other-run --net mlp --hidden 200,200 --seed 1
     Rows of your own, [n, features], float32; every tenth row is kept for testing:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian
+    A table, one law for each column; numbers keep their units:
+        reparam train people.csv --out people-run --latent 4 --column zip=categorical --column id=drop
+    Signals, [n, channels, length]:
+        reparam train ecg.npy --out ecg-run --layout signal
+    Images of one size in a folder, every fifth kept for testing:
+        reparam train photos/ --out photos-run --test-every 5
     What that would be, without training it:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian --dry-run
     A hundred more epochs of a run, or the rest of one that was stopped:
@@ -147,20 +158,25 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
     from reparam_train.extras import need
 
     need()
-    from reparam_train import data as sources
     from reparam_train import loop
+    from reparam_train.data import sources
     from reparam_train.signals import Interrupted
 
     chosen = {name: value for name, value in given.items() if value is not None}
     for_config = {name: chosen.pop(name) for name in VAEConfig.__struct_fields__ if name in chosen}
-    rows = sources.load(data)
+    how = {name: chosen.pop(name) for name in ("test_every", "layout", "column") if name in chosen}
+    columns = how.pop("column")
     if resume:
         from reparam_train import record
 
         before = record.read(out)
+        if columns:
+            raise OptionError(f"column: {out} was started with its columns; leave column out")
+        rows = sources.load_as(data, msgspec.structs.replace(before.reading, **how), before.columns)
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:
+        rows = sources.load(data, columns=columns, **how)
         options = Options(**chosen)
         if options.objective == "autoencoder":
             for_config.setdefault("posterior", "none")

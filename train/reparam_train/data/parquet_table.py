@@ -75,7 +75,7 @@ class ParquetTable:
             )
 
     def _kind(self, name: str) -> str | None:
-        """ "number", "text", or None for what is not read."""
+        """How a column is read, "number" or "text", or None."""
         from pyarrow import types
 
         found: Any = self._schema.field(name).type
