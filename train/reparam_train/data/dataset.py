@@ -106,7 +106,7 @@ def _pair(item: Any) -> tuple[Any, Any]:
 
 def _row(name: str, number: int, value: Any) -> npt.NDArray[Any]:
     try:
-        row = np.array(value)  # a copy: a Dataset may hand out one buffer again and again
+        row = np.asarray(value).copy()  # a Dataset may hand out one buffer again and again
     except (ValueError, TypeError, RuntimeError) as error:  # ragged, or a tensor on another device
         raise InputError(f"{name}: row {number} is no array ({error}); give arrays of numbers") from None
     if row.dtype == np.uint8:

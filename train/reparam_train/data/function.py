@@ -36,7 +36,9 @@ def read(source: str, reading: Reading) -> Data:
     found = _call(source, _find(source))
     if isinstance(found, Data):
         if reading.layout is not None:
-            raise OptionError(f"layout: {source} returns Data, which has its layout, got {reading.layout}; leave it out")
+            raise OptionError(
+                f"layout: {source} returns Data, which has its layout, got {reading.layout}; leave it out"
+            )
         return found
     arrays = cast("tuple[object, ...]", found) if isinstance(found, tuple) else (found,)
     if len(arrays) not in (1, 2) or not all(hasattr(array, "__array__") for array in arrays):

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 _SMALL: Final = 2**28  # bytes: a map up to this size may stay, as reading it again costs page faults
-_BUDGET: Final = 2**26  # bytes touched between two releases
-_AROUND: Final = 2**17  # bytes that one row may touch besides its own: Linux maps 64 KiB around each fault
+_BUDGET: Final = 2**28  # bytes touched between two releases
+_AROUND: Final = 2**21  # bytes that one row may touch besides its own: systems map up to a huge page around a fault
 
 
 def gather(values: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:

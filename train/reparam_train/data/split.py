@@ -21,6 +21,7 @@ Binarize = Literal["none", "static", "dynamic"]
 IntArray = npt.NDArray[np.integer]
 
 _PIECE: Final = 2**24  # bytes looked at in one go
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -90,19 +91,20 @@ class Split:
         for piece in self.pieces():
             with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is what is refused
                 batch = self.batch(piece).reshape(len(piece), -1)  # [b, columns]
+            if max(low, -_FLOAT32_MAX) <= batch.min() and batch.max() <= min(high, _FLOAT32_MAX):  # false for NaN
+                continue
             bad = ~(np.isfinite(batch) & (batch >= low) & (batch <= high))
-            if bad.any():
-                place, column = np.unravel_index(int(bad.argmax()), bad.shape)
-                value, row = float(batch[place, column]), int(self.rows[piece[place]])
-                where = f"row {row}, column {int(column)}"
-                if not np.isfinite(value):
-                    raise InputError(
-                        f"{self.source}: values must be finite float32, got {value} at {where}; clean the data"
-                    )
+            place, column = np.unravel_index(int(bad.argmax()), bad.shape)
+            value, row = float(batch[place, column]), int(self.rows[piece[place]])
+            where = f"row {row}, column {int(column)}"
+            if not np.isfinite(value):
                 raise InputError(
-                    f"{self.source}: likelihood bernoulli needs values from {low:g} to {high:g}, "
-                    f"got {value:g} at {where}; scale the data or use --likelihood gaussian"
+                    f"{self.source}: values must be finite float32, got {value} at {where}; clean the data"
                 )
+            raise InputError(
+                f"{self.source}: likelihood bernoulli needs values from {low:g} to {high:g}, "
+                f"got {value:g} at {where}; scale the data or use --likelihood gaussian"
+            )
 
 
 @dataclass(frozen=True)
