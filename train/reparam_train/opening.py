@@ -79,9 +79,9 @@ def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:
 def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
     """Refuses to continue a run with another model, other options or other rows."""
     for old, new in (
-        (before.reading, now.reading),
         (before.config, now.config),
         (before.options, now.options),
+        (before.reading, now.reading if now.data == before.data else before.reading),  # of other data, it is no news
     ):
         for name in old.__struct_fields__:
             was, given = getattr(old, name), getattr(new, name)
