@@ -216,6 +216,10 @@ def test_a_function_that_gives_no_rows_is_refused_by_name(
     assert sys.path == before
 
 
-def test_a_layout_for_data_that_have_one_is_refused(module: Path) -> None:  # noqa: ARG001
+def test_options_that_the_data_of_a_function_have_already_are_refused(module: Path) -> None:  # noqa: ARG001
+    with pytest.raises(OptionError, match="test_every: mine:data has a test split of its own, got 5"):
+        load("mine:data", test_every=5)
+    with pytest.raises(OptionError, match=r"column: mine:data is no .csv or .parquet file"):
+        load("mine:data", columns={"a": "drop"})
     with pytest.raises(OptionError, match="layout: mine:data returns Data, which has its layout, got signal"):
         load("mine:data", layout="signal")

@@ -172,7 +172,11 @@ def train(data: str, out: Path, *, dry_run: bool, resume: bool, as_json: bool, *
         before = record.read(out)
         if columns:
             raise OptionError(f"column: {out} was started with its columns; leave column out")
-        rows = sources.load_as(data, msgspec.structs.replace(before.reading, **how), before.columns)
+        for name, value in how.items():
+            was = getattr(before.reading, name)
+            if value != was:
+                raise OptionError(f"{name}: {out} was started with {was!r}, got {value!r}; leave it out")
+        rows = sources.load_as(data, before.reading, before.columns)
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:

@@ -57,12 +57,11 @@ def load(
         OutputError: the cache cannot be written.
         OptionError: `test_every`, `layout` or `columns` out of range, or not for such a source.
     """
-    found = load_as(
-        source, Reading(test_every=TEST_EVERY if test_every is None else test_every, layout=layout), columns
-    )
-    if test_every is not None and found.reading.test_every is None:
+    reading = Reading(test_every=TEST_EVERY if test_every is None else test_every, layout=layout)
+    found = load_as(source, reading, columns)
+    if test_every is not None and found.reading.test_every != test_every:
         raise OptionError(f"test_every: {source} has a test split of its own, got {test_every}; leave test_every out")
-    if columns and not found.columns:
+    if columns and Path(source).suffix not in _TABLES:
         raise OptionError(f"column: {source} is no .csv or .parquet file, whose columns have names; leave column out")
     return found
 
