@@ -123,6 +123,7 @@ def bomb(file: Path) -> None:
         ("05.png", lambda file: file.write_bytes(file.read_bytes()[:60]), "05.png: cannot be decoded"),
         ("05.png", lambda file: save(file, PIXELS[0], format="BMP"), "05.png: cannot be read .not a PNG image"),
         ("05.png", lambda file: save(file, PIXELS[0].astype(np.uint16)), "must have 8 bits a channel, got mode I;16"),
+        ("99.png", lambda file: file.symlink_to("nowhere"), "99.png: cannot be read .No such file"),
         ("99.bmp", bomb, "99.bmp: must have at most 89,478,485 pixels"),
     ],
 )

@@ -81,9 +81,17 @@ def _found(folder: Path) -> Iterator[Path]:
 
 def _cache_file(folder: Path, files: list[Path]) -> Path:
     """Where the array of these files lies; the files of a split are not told from a folder of their own."""
-    facts = [(file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    facts = [(file.relative_to(folder).as_posix(), *_size_and_time(file)) for file in files]
     key = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
     return _cache_folder() / f"images-{key[:32]}.npy"
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError as error:  # a link to nowhere
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}); restore or remove it") from None
+    return found.st_size, found.st_mtime_ns
 
 
 def _cache_folder() -> Path:
