@@ -20,7 +20,10 @@ OURS = set(ROOTS)
 # What a root may import of ours and of others; everything else but the standard library is forbidden.
 ALLOWED = {
     "reparam": {"reparam", "numpy", "msgspec", "click", "onnxruntime", "matplotlib"},
-    "reparam_train": {"reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm", "matplotlib", "PIL"},
+    "reparam_train": {
+        *("reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"),
+        *("matplotlib", "PIL", "pyarrow"),
+    },
     "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
 }
 # What in export knows our training package: the adapter, the door that tells its models by type, the trial export.

@@ -17,7 +17,7 @@ import torch
 import reparam
 from reparam.arrays import FloatArray
 from reparam.bundle.golden import Vectors
-from reparam.bundle.manifest import Input
+from reparam.bundle.manifest import Likelihood, Mixed
 from reparam_export.source import Source
 
 _SEED: Final = 0
@@ -26,13 +26,22 @@ KEPT: Final = (1, 3)  # batch sizes that golden.npz keeps
 GOLDEN_BYTES: Final = 1 << 20
 
 
-def keyed_rows(rows: range, shape: Input) -> FloatArray:
-    """X float32 [n, *input]: uniform over the value range, or standard normal where none is known."""
+def keyed_rows(rows: range, source: Source) -> FloatArray:
+    """X float32 [n, *input]: uniform over the value range, or normal where none is known, in a table's own units."""
+    shape = source.input
     if shape.low is None or shape.high is None:
-        return reparam.noise("normal", _SEED, rows, shape.shape, stream="data")
+        return _in_units(reparam.noise("normal", _SEED, rows, shape.shape, stream="data"), source.likelihood)
     uniform = reparam.noise("uniform", _SEED, rows, shape.shape, stream="data")  # [-sqrt 3, sqrt 3]
     unit = (uniform / np.float32(2 * math.sqrt(3)) + np.float32(0.5)).clip(0, 1)
     return (np.float32(shape.low) + np.float32(shape.high - shape.low) * unit).astype(np.float32)
+
+
+def _in_units(x: FloatArray, likelihood: Likelihood) -> FloatArray:
+    """The columns of a table [n, width] from standard normal ones; other rows as they are."""
+    if isinstance(likelihood, Mixed):
+        for column in likelihood.columns:
+            x[:, column.start : column.stop] = x[:, column.start : column.stop] * column.scale + column.shift
+    return x
 
 
 def reference(source: Source, batches: Iterable[int] = CHECKED) -> dict[int, Vectors]:
@@ -47,7 +56,7 @@ def reference(source: Source, batches: Iterable[int] = CHECKED) -> dict[int, Vec
 
 def run_source(source: Source, rows: range) -> dict[str, FloatArray]:
     """x, eps, mean, logvar, z (x and z alone of a plain autoencoder) and the decoder's outputs of z for keyed rows."""
-    x = torch.from_numpy(keyed_rows(rows, source.input))  # [n, *input]
+    x = torch.from_numpy(keyed_rows(rows, source))  # [n, *input]
     if source.latent.noise is None:
         (z,) = source.encode(x)  # [n, *latent]
         encoded = {"z": z}

@@ -118,6 +118,29 @@ def test_features_get_an_mlp_and_a_gaussian_without_being_told(tmp_path: Path) -
     assert (config.net, config.likelihood, config.input_shape) == ("mlp", "gaussian", (5,))
 
 
+def test_what_must_not_change_about_reading_is_kept_or_refused_on_resuming(tmp_path: Path) -> None:
+    rows = tmp_path / "table.csv"
+    rows.write_text("\n".join(["a,b,c", *(f"{i},{i % 3 / 2},{'xy'[i % 2]}" for i in range(40))]))
+    ok(train, rows, "--out", tmp_path / "run", *TINY, "--test-every", "4", "--column", "a=drop")
+    found = read_run(tmp_path / "run").record
+    assert (found.reading.test_every, found.test_rows) == (4, 10)
+    assert [column.name for column in found.columns] == ["b", "c"]
+    assert "3 epochs" in ok(train, rows, "--out", tmp_path / "run", "--resume", "--epochs", "3")
+    with pytest.raises(OptionError, match=r"test_every: .* was started with 4, got 5"):
+        raise_(run(train, rows, "--out", tmp_path / "run", "--resume", "--test-every", "5"))
+    with pytest.raises(OptionError, match=r"column: .*run was started with its columns; leave column out"):
+        raise_(run(train, rows, "--out", tmp_path / "run", "--resume", "--column", "a=gaussian"))
+
+
+@pytest.mark.parametrize("value", ["colour", "colour=ordinal", "=drop="])
+def test_a_column_that_is_no_name_and_kind_is_a_usage_error(tmp_path: Path, value: str) -> None:
+    result = run(train, "digits", "--out", tmp_path / "run", "--column", value)
+    assert result.exit_code == 2
+    assert "must be NAME=KIND with KIND one of gaussian, bernoulli, categorical, drop" in " ".join(
+        result.output.split()
+    )
+
+
 def test_every_option_says_its_meaning_and_default() -> None:
     for parameter in train.params:
         text = getattr(parameter, "help", None)

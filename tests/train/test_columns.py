@@ -8,6 +8,7 @@ import torch
 
 from reparam.errors import InputError, OptionError
 from reparam_train import likelihoods
+from reparam_train.checkpoint import read_run
 from reparam_train.data import load
 from reparam_train.data.columns import Column, places
 from reparam_train.loop import fit
@@ -42,6 +43,38 @@ def test_each_column_is_scored_by_its_own_law_and_their_sum_is_the_row_s() -> No
     wanted = torch.cat([raw[0, :1], softmax, raw[0, 4:5].sigmoid(), raw[0, 5:]])
     torch.testing.assert_close(outputs["x_hat"][0], wanted)
     assert law.constants() == pytest.approx({"height": 1.0, "weight": 2.0})
+
+
+def test_shift_and_scale_change_the_units_that_layers_see_and_not_the_density() -> None:
+    income = Column(name="income", kind="gaussian", shift=1e5, scale=3e4)
+    law = likelihoods.build("mixed", columns=(income, COLOUR))
+    x = torch.tensor([[1.3e5, 0.0, 1.0, 0.0]])
+    torch.testing.assert_close(law.standardised(x), torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
+    outputs = law.outputs(torch.tensor([[0.5, 1.0, 1.0, 1.0]]))
+    torch.testing.assert_close(outputs["x_hat"][:, 0], torch.tensor([1.15e5]))
+    torch.testing.assert_close(outputs["logits"][:, 0], outputs["x_hat"][:, 0])
+    expected = -0.5 * (0.5**2 + math.log(2 * math.pi * 3e4**2)) - math.log(3)
+    assert law.log_prob(x, outputs).item() == pytest.approx(expected, rel=1e-6)
+    assert law.constants() == pytest.approx({"income": 3e4})
+    assert list(law.state_dict()) == ["log_std"]
+
+
+def test_the_units_of_a_table_change_neither_its_training_nor_its_nats_but_by_their_logarithm(tmp_path: Path) -> None:
+    """A column in other units has a density that is smaller by their ratio, and nothing else may differ."""
+    random = np.random.default_rng(0)
+    height, weight = random.normal(1.7, 0.1, 200), random.normal(70, 9, 200)
+    found = []
+    for folder, unit in (("metres", 1.0), ("nanometres", 2.0**30)):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "people.csv"
+        lines = (f"{float(a) * unit!r},{float(b)!r}" for a, b in zip(height.astype(np.float32), weight, strict=True))
+        path.write_text("\n".join(["height,weight", *lines]))
+        data = load(path)
+        options = Options(epochs=3, device="cpu", threads=1)
+        fit(data, config_for(data, latent=2, hidden=(8,)), options, out=tmp_path / folder / "run")
+        found.append(read_run(tmp_path / folder / "run").metrics)
+    assert found[1]["test_rate"] == pytest.approx(found[0]["test_rate"], rel=1e-5)
+    assert found[1]["test_elbo"] == pytest.approx(found[0]["test_elbo"] - 30 * math.log(2), rel=1e-5)
 
 
 def test_the_probabilities_of_all_categories_sum_to_one() -> None:

@@ -109,7 +109,7 @@ def test_labels_are_optional_and_one_image_file_stands_for_its_folder(tmp_path: 
         ({"train_images": idx_bytes(images(3)) + b"\0"}, "needs 108 bytes of values, got 109"),
         ({"train_images": idx_bytes(images(0))}, "sizes must be at least 1"),
         ({"train_labels": idx_bytes(np.zeros(11, np.uint8))}, "one label an image, got 11 for 12 images"),
-        ({"t10k_images": idx_bytes(images(5, side=7))}, r"must have one size, got \[1, 6, 6\] and \[1, 7, 7\]"),
+        ({"t10k_images": idx_bytes(images(5, side=7))}, r"must have one shape .*, got \[12, 6, 6\] and \[5, 7, 7\]"),
     ],
 )
 def test_a_malformed_idx_file_is_refused_with_what_was_found(
@@ -143,6 +143,11 @@ def test_a_header_that_promises_terabytes_allocates_only_what_comes(tmp_path: Pa
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match=r"no train-images-idx3-ubyte or .gz and no images such as .png"):
+        load(tmp_path)
 
 
 def test_a_folder_without_images_says_which_names_it_needs(tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def test_a_cut_npy_a_wrong_suffix_and_a_missing_path_are_refused(tmp_path: Path)
     with pytest.raises(InputError, match=r"not a readable .npy file"):
         load(path)
     (tmp_path / "rows.txt").write_text("1 2")
-    with pytest.raises(InputError, match=r"must be a .npy file or a folder of idx files, got .txt suffix"):
+    with pytest.raises(InputError, match=r"must be a .npy, .npz.* file or a folder, got .txt suffix"):
         load(tmp_path / "rows.txt")
     with pytest.raises(InputNotFound, match="nowhere: no such file or folder; give digits"):
         load("nowhere")

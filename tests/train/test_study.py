@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reparam.errors import CheckpointError, InputError, MissingExtra, OptionError
-from reparam_train import loop
+from reparam_train import step
 from reparam_train.checkpoint import CURRENT, read_run
 from reparam_train.data import Data
 from reparam_train.evaluators import evaluate
@@ -113,7 +113,7 @@ def test_a_finished_study_is_not_trained_again_and_ends_in_the_same_bytes(
 ) -> None:
     files = [compare.FILE, compare.PICTURE, *(f"{runs.RUNS}/{name}-seed-3/{CURRENT}" for name in NAMES)]
     before = {name: (compared / name).read_bytes() for name in files}
-    monkeypatch.setattr(loop, "_step", lambda *_: pytest.fail("a step was made"))
+    monkeypatch.setattr(step, "take", lambda *_, **__: pytest.fail("a step was made"))
     ok(cli.compare, "digits", "--out", compared, "--resume")
     assert {name: (compared / name).read_bytes() for name in files} == before
 

@@ -36,7 +36,7 @@ def test_a_run_that_goes_on_has_each_point_once_and_as_in_the_metrics(tmp_path: 
     assert again.exit_code == 0, again.output
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     found = points(run)
-    assert set(found) == {"test/elbo", "test/rate", "test/distortion"}
+    assert set(found) == {"train/loss", "test/elbo", "test/rate", "test/distortion"}
     assert [step for step, _ in found["test/elbo"]] == [line["step"] for line in lines] == [1, 2, 3, 4]
     for name, values in found.items():
         assert [value for _, value in values] == pytest.approx(

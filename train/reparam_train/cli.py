@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from reparam.errors import OptionError
 from reparam_train.cli_options import model_options, objective_options, parted, seed_option, training_options
+from reparam_train.data.reading_options import reading_options
 from reparam_train.options import Options, VAEConfig, config_for
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     default=True,
     help="Prove by a trial export, before step 1, that the model can be exported.  [default: preflight]",
 )
+@reading_options
 @click.option("--dry-run", is_flag=True, help="Print the resolved options, shapes, steps and memory; write nothing.")
 @click.option("--resume", is_flag=True, help="Continue RUN; options left out keep the values it was started with.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a summary.")
@@ -59,7 +62,9 @@ def train(
 ) -> None:
     """Train a variational autoencoder on DATA and leave it in the folder RUN.
 
-    DATA is "digits" (built in), a folder of idx files such as MNIST's, or a .npy file of rows.
+    DATA is one of: "digits" (built in); a .npy file of rows, or a .npz with x_train and x_test, or x; a .csv (with a
+    header) or .parquet table; a folder of idx files such as MNIST's; a folder of images (or with folders train and test
+    of them); or module:function, which returns rows. uint8 is divided by 255.
 
     \b
     A model of handwritten digits, in under a minute on two cores:
@@ -71,6 +76,12 @@ def train(
         reparam train digits --out own-run --net mynets:build
     Rows of your own, [n, features], float32; every tenth row is kept for testing:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian
+    A table, one law for each column; numbers keep their units:
+        reparam train people.csv --out people-run --latent 4 --column zip=categorical --column id=drop
+    Signals, [n, channels, length]:
+        reparam train ecg.npy --out ecg-run --layout signal
+    Images of one size in a folder, every fifth kept for testing:
+        reparam train photos/ --out photos-run --test-every 5
     What that would be, without training it:
         reparam train rows.npy --out rows-run --latent 4 --likelihood gaussian --dry-run
     A hundred more epochs of a run, or the rest of one that was stopped:
@@ -84,20 +95,30 @@ def train(
     from reparam_train.extras import need
 
     need()
-    from reparam_train import data as sources
     from reparam_train import loop
+    from reparam_train.data import sources
     from reparam_train.distributed import is_first
     from reparam_train.signals import Interrupted
 
+    how = {name: given.pop(name) for name in ("test_every", "layout")}
+    how = {name: value for name, value in how.items() if value is not None}
+    columns = given.pop("column")
     for_config, chosen = parted(given)
-    rows = sources.load(data)
     if resume:
         from reparam_train import record
 
         before = record.read(out)
+        if columns:
+            raise OptionError(f"column: {out} was started with its columns; leave column out")
+        for name, value in how.items():
+            was = getattr(before.reading, name)
+            if value != was:
+                raise OptionError(f"{name}: {out} was started with {was!r}, got {value!r}; leave it out")
+        rows = sources.load_as(data, before.reading, before.columns)
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:
+        rows = sources.load(data, columns=columns, **how)
         options = Options(**chosen)
         if options.objective == "autoencoder":
             for_config.setdefault("posterior", "none")

@@ -4,20 +4,25 @@ So that the two agree to rounding: rows, noise and sums are the runtime's; only 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows
-from reparam.bundle.manifest import Golden, Input, Latent, Manifest
+from reparam.bundle.manifest import Golden, Input, Latent, Manifest, Mixed
 from reparam.engine.device import Device
 from reparam.engine.pair import Pair
 from reparam.engine.rows import Rows
-from reparam.errors import MissingExtra, OptionError
+from reparam.errors import BundleError, MissingExtra, OptionError
 from reparam.evaluation import Evaluation, evaluate_rows
-from reparam_train.data.sources import load
+from reparam_train.data.columns import Column
+from reparam_train.data.reading import OWN_SPLIT, Reading
+from reparam_train.data.sources import load_as
+from reparam_train.data.split import Binarize
 from reparam_train.options import DEVICES
 from reparam_train.options import Device as DeviceName
 
@@ -25,29 +30,65 @@ MAX_BATCH: Final = 256
 
 
 def rows(data: str, *, split: str, limit: int | None, target: Path) -> npt.NDArray[np.float32]:
-    """The rows of a source that a run or bundle is evaluated on, binarised where its training binarised.
+    """The rows of a source that a run or bundle is evaluated on: split, read and binarised as its training did.
 
     Args:
         data: what `reparam train` takes.
         split: "train", "test", or "all".
         limit: the first so many rows, None for all.
-        target: the run or bundle, which says whether its training binarised, and by which seed.
+        target: the run or bundle, which says how its training saw its rows.
     """
-    found = load(data).binarized(*_binarisation(target))
+    seen = _seen_by(target)
+    found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
     parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
-    return np.concatenate([part.batch(np.arange(len(part))) for part in parts])[:limit]
+    return np.concatenate([part.batch(np.arange(len(part))[:limit]) for part in parts])[:limit]
 
 
-def _binarisation(target: Path) -> tuple[Any, int]:
+@dataclass(frozen=True)
+class _Seen:
+    """How training saw its rows."""
+
+    reading: Reading = OWN_SPLIT
+    columns: tuple[Column, ...] = ()
+    binarize: Binarize = "none"
+    seed: int = 0
+
+
+def _seen_by(target: Path) -> _Seen:
     from reparam.bundle.manifest import MANIFEST_NAME
     from reparam.bundle.reader import read_bundle
     from reparam_train import record
 
     if (target / MANIFEST_NAME).exists():
-        training = read_bundle(target, precisions=()).manifest.training
-        return ("none", 0) if training is None else (training.options.get("binarize", "none"), training.seed)
-    options = record.read(target).options
-    return options.binarize, options.seed
+        return _seen_by_bundle(read_bundle(target, precisions=()).manifest)
+    run = record.read(target)
+    return _Seen(run.reading, run.columns, run.options.binarize, run.options.seed)
+
+
+def _seen_by_bundle(manifest: Manifest) -> _Seen:
+    """What a manifest says of it; a bundle of another program may say nothing."""
+    columns: tuple[Column, ...] = ()
+    if isinstance(manifest.likelihood, Mixed):
+        columns = tuple(
+            Column(
+                name=each.name,
+                kind=each.kind,
+                categories=each.categories or (),
+                shift=each.shift,
+                scale=each.scale,
+            )
+            for each in manifest.likelihood.columns
+        )
+    training = manifest.training
+    if training is None:
+        return _Seen(columns=columns)
+    options = {name: training.options.get(name) for name in ("test_every", "layout", "binarize")}
+    try:
+        reading = msgspec.convert({name: options[name] for name in ("test_every", "layout")}, Reading)
+        binarize = msgspec.convert(options["binarize"] or "none", Binarize)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"training.options: must be those of `reparam train`, {error}; export it again") from None
+    return _Seen(reading, columns, binarize, training.seed)
 
 
 class TorchGraph:

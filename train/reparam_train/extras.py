@@ -8,8 +8,8 @@ from reparam.errors import MissingExtra
 PACKAGES: Final = ("torch", "tqdm")
 
 
-def need(*packages: str) -> None:
-    """`MissingExtra` where one of the packages that the extra `train` brings is not installed."""
+def need(*packages: str, what: str = "train", extra: str = "train") -> None:
+    """`MissingExtra` where one of the packages that an extra brings is not installed; `what` needs them."""
     for name in packages or PACKAGES:
         if find_spec(name) is None:
-            raise MissingExtra(f"train needs {name}: pip install 'reparam[train]'")
+            raise MissingExtra(f"{what} needs {name}: pip install 'reparam[{extra}]'")

@@ -98,14 +98,14 @@ class VAE(nn.Module):
         """
         if self.config.posterior == "none":
             raise OptionError("encode: a plain autoencoder has no posterior; call code(x) for its z")
-        found = self.encoder(x)  # features, or an own net's moments
+        found = self.encoder(self.likelihood.standardised(x))  # features, or an own net's moments
         mean, logvar = (self.mean(found), self.logvar(found)) if hasattr(self, "mean") else found
         mean, logvar = mean.to(x.dtype), logvar.to(x.dtype)  # autocast gives bfloat16
         return mean, posteriors.bounded(logvar)  # [batch, *latent] each
 
     def code(self, x: Tensor) -> Tensor:
         """The z of each row [batch, *latent], where no noise enters: a plain autoencoder's, or the mean of q(z|x)."""
-        found = self.encoder(x)  # features, or what an own net gives
+        found = self.encoder(self.likelihood.standardised(x))  # features, or what an own net gives
         if hasattr(self, "mean"):
             found = self.mean(found)
         elif isinstance(found, tuple):

@@ -25,6 +25,8 @@ def named(model: VAE) -> Likelihood:
                         stop=stop,
                         categories=column.categories or None,
                         std=constants.get(column.name),
+                        shift=column.shift,
+                        scale=column.scale,
                     )
                     for column, start, stop in places(model.config.columns)
                 )

@@ -38,6 +38,8 @@ def describe(data: Data, config: VAEConfig, options: Options) -> RunRecord:
         low=low,
         high=high,
         layout=data.layout,
+        reading=data.reading,
+        columns=data.columns,
         options=options,
         versions=record.versions(),
     )
@@ -76,7 +78,11 @@ def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:
 
 def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
     """Refuses to continue a run with another model, other options or other rows."""
-    for old, new in ((before.config, now.config), (before.options, now.options)):
+    for old, new in (
+        (before.config, now.config),
+        (before.options, now.options),
+        (before.reading, now.reading if now.data == before.data else before.reading),  # of other data, it is no news
+    ):
         for name in old.__struct_fields__:
             was, given = getattr(old, name), getattr(new, name)
             if was != given and name not in CHANGEABLE:

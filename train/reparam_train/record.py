@@ -12,6 +12,8 @@ import msgspec
 
 from reparam.errors import CheckpointError
 from reparam.files.atomic import write_bytes
+from reparam_train.data.columns import Column
+from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.data.split import Layout
 from reparam_train.options import Options, VAEConfig
 
@@ -34,6 +36,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Least value of the data's range; None where it is not known. In the units that the model sees."""
     high: float | None
     layout: Layout
+    reading: Reading = OWN_SPLIT
+    """How the source was read, so that its test rows are the same ones later."""
+    columns: tuple[Column, ...] = ()
+    """Of a table, as it was read."""
     options: Options
     versions: dict[str, str]
     """Of reparam, torch, numpy and python."""

@@ -22,6 +22,7 @@ def from_run(path: Path, *, name: str) -> Source:
     run = read_run(path)
     record = run.record
     options = msgspec.to_builtins(record.config) | msgspec.to_builtins(record.options)
+    options |= msgspec.to_builtins(record.reading)
     options.pop("columns")  # the likelihood names them
     training = Training(
         data=Data(

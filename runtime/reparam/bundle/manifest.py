@@ -70,9 +70,10 @@ class Laplace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One column of a table: which values of a row are its own, and its law.
+    """One column of a table: which values of a row are its own, its law, and of a gaussian one its range.
 
     "gaussian": Normal(x_hat, std^2); "bernoulli": of its logit; "categorical": softmax of its logits, a one-hot block.
+    shift and scale are about where the values of a gaussian column lay in training, and how far they spread.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stop: Size
     categories: tuple[str, ...] | None = None
     std: Annotated[float, Meta(gt=0)] | None = None
+    shift: float = 0.0
+    scale: Annotated[float, Meta(gt=0)] = 1.0
 
 
 class Mixed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="mixed", tag_field="kind"):

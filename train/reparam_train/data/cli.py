@@ -9,6 +9,9 @@ import numpy as np
 from reparam.errors import OptionError
 from reparam.files import npy
 from reparam.files.atomic import atomic_file
+from reparam_train.data.columns import Choice
+from reparam_train.data.reading import RowLayout
+from reparam_train.data.reading_options import reading_options
 from reparam_train.data.sources import load
 from reparam_train.data.split import Split
 
@@ -16,7 +19,11 @@ from reparam_train.data.split import Split
 @click.command(short_help="The rows of a data set as .npy.")
 @click.argument("source", metavar="DATA")
 @click.option(
-    "--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which rows to write."
+    "--split",
+    type=click.Choice(["train", "test", "all"]),
+    default="test",
+    show_default=True,
+    help="Which rows to write; all is train, then test.",
 )
 @click.option(
     "--out",
@@ -26,29 +33,44 @@ from reparam_train.data.split import Split
     help="File for the rows, float32 [n, ...].",
 )
 @click.option("--labels", type=click.Path(path_type=Path), metavar="Y.npy", help="File for the labels, uint8 [n].")
-def data(source: str, split: Literal["train", "test"], out: Path, labels: Path | None) -> None:
+@reading_options
+def data(
+    source: str,
+    split: Literal["train", "test", "all"],
+    out: Path,
+    labels: Path | None,
+    *,
+    test_every: int | None,
+    layout: RowLayout | None,
+    column: dict[str, Choice],
+) -> None:
     """Write the rows of DATA that training or testing sees, in the units that a model sees.
 
-    DATA is what `reparam train` takes: "digits", a folder of idx files, or a .npy file.
+    DATA is what `reparam train` takes: "digits"; a .npy, .npz, .csv or .parquet file; a folder of idx files or of
+    images; or module:function.
 
     \b
     The 299 test digits, and what they show:
         reparam data digits --split test --out x.npy --labels y.npy
+    All rows of a table, as a model sees them:
+        reparam data table.csv --split all --column id=drop --out x.npy
     """
-    found = load(source)
-    rows = found.train if split == "train" else found.test
-    if labels is not None and rows.labels is None:
+    found = load(source, test_every=test_every, layout=layout, columns=column)
+    parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
+    classes = [part.labels for part in parts if part.labels is not None]
+    if labels is not None and len(classes) < len(parts):
         raise OptionError(f"labels: {source} has none; leave --labels out")
-    write_rows(out, rows)
-    if labels is not None and rows.labels is not None:
-        npy.write(labels, rows.labels)
-    click.echo(f"{out}: {split} rows of {found.name}, float32 {[len(rows), *rows.shape]}")
+    write_rows(out, *parts)
+    if labels is not None:
+        npy.write(labels, np.concatenate(classes))
+    click.echo(f"{out}: {split} rows of {found.name}, float32 {[sum(map(len, parts)), *found.shape]}")
 
 
-def write_rows(path: Path, rows: Split) -> None:
-    """Writes a split as float32 .npy, whole or not at all, piece by piece; `OutputError` where that fails."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), *rows.shape)}
+def write_rows(path: Path, *parts: Split) -> None:
+    """Writes splits as one float32 .npy, whole or not at all, piece by piece; `OutputError` where that fails."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (sum(map(len, parts)), *parts[0].shape)}
     with atomic_file(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for piece in rows.pieces():
-            file.write(rows.batch(piece).astype("<f4", copy=False).tobytes())
+        for rows in parts:
+            for piece in rows.pieces():
+                file.write(rows.batch(piece).astype("<f4", copy=False).tobytes())

@@ -1,79 +1,120 @@
-"""Where training data come from: a built-in by name, a folder of idx files, or a .npy file."""
+"""Where training data come from: a built-in by name, a file by its suffix, a folder, or a function by its name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.errors import InputError, InputNotFound, InputTypeError
+from reparam.errors import InputError, InputNotFound, OptionError
 from reparam.files import npy
-from reparam_train.data import idx
-from reparam_train.data.split import Data, Layout, Split
+from reparam_train import functions
+from reparam_train.data import function, idx, images, npz, table
+from reparam_train.data.arrays import Arrays, as_data
+from reparam_train.data.columns import Choice, Column
+from reparam_train.data.reading import TEST_EVERY, Reading, RowLayout
+from reparam_train.data.split import Data
 
-_TEST_EVERY: Final = 10  # of a .npy: rows 9, 19, 29 ... are the test split
 
-
-def load(source: str | Path) -> Data:
+def load(
+    source: str | Path,
+    *,
+    test_every: int | None = None,
+    layout: RowLayout | None = None,
+    columns: tuple[Column, ...] | Mapping[str, Choice] = (),
+) -> Data:
     """The training and test split of a source, as stored; nothing is converted before a batch is asked for.
 
     Args:
-        source: "digits"; a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, each plain or .gz, labels
-            optional (or the path of one of these files); or a .npy file of float32, float64 or uint8 rows:
-            [n, features], [n, height, width], or [n, channels, height, width]. uint8 is divided by 255, other values
-            are taken as they are; rows with index % 10 == 9 are the test split. A built-in's name wins over a file of
-            the same name; write "./digits" for the file.
+        source: one of
+            "digits", built in;
+            a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, each plain or .gz, labels optional (or the
+            path of one of these files);
+            a .npy file of float32, float64 or uint8 rows, [n, features], [n, height, width] or
+            [n, channels, height, width], memory-mapped;
+            a .npz file with such rows as x_train and x_test, or x, or alone (see npz.py for more names);
+            a .csv file with a header, or a .parquet file (extra `parquet`): a table, whose numbers become gaussian
+            columns, 0 and 1 alone bernoulli ones, and texts categorical ones, one-hot;
+            a folder of .png, .jpg, .bmp, .webp or .tif images of one size (extra `images`), those in its folders
+            `train` and `test` where it has both; decoded once into a cache, $REPARAM_CACHE or ~/.cache/reparam;
+            "module:function", which is called without arguments and returns an array, (train, test) or `Data`.
+            uint8 is divided by 255, other values are taken as they are. A built-in's name wins over a file of the same
+            name; write "./digits" for the file.
+        test_every: of a source without a split of its own, rows N - 1, 2 N - 1, ... are the test split; left out, 10.
+        layout: what the axes of a row are: "features", "signal" or "image"; left out, their number says it.
+        columns: of a table: what some are by name, "gaussian", "bernoulli", "categorical" or "drop", where the rest is
+            guessed; or all that are to be read, exactly.
 
     Returns:
-        The data; `name` is the built-in's name, or the last part of the path.
+        The data; `name` is the built-in's or function's name, or the last part of the path.
 
     Raises:
-        InputNotFound: no such file or folder, or one that a folder must hold.
+        InputNotFound: no such file, folder, module or function, or a file that a folder must hold.
         InputError: malformed, of a shape that is not above, too few rows, or not finite (first row and column named).
-        InputTypeError: a .npy of another dtype.
+        InputTypeError: rows of another dtype.
+        MissingExtra: the package that reads such a source is not installed.
+        OutputError: the cache cannot be written.
+        OptionError: `test_every`, `layout` or `columns` out of range, or not for such a source.
     """
+    reading = Reading(test_every=TEST_EVERY if test_every is None else test_every, layout=layout)
+    found = load_as(source, reading, columns)
+    if test_every is not None and found.reading.test_every != test_every:
+        raise OptionError(f"test_every: {source} has a test split of its own, got {test_every}; leave test_every out")
+    if columns and Path(source).suffix not in _TABLES:
+        raise OptionError(f"column: {source} is no .csv or .parquet file, whose columns have names; leave column out")
+    return found
+
+
+def load_as(source: str | Path, reading: Reading, columns: tuple[Column, ...] | Mapping[str, Choice] = ()) -> Data:
+    """As `load`, by the reading and columns of a run, which are left aside where such a source has no use for them."""
+    if Path(source).suffix in _TABLES and Path(source).is_file():
+        path = Path(source)
+        return table.read(_TABLES[path.suffix](path), name=path.name, reading=reading, wanted=columns)
+    return _read(source, reading)
+
+
+def _read(source: str | Path, reading: Reading) -> Data:
     if source in _BUILT_IN:
-        return _BUILT_IN[str(source)]()
+        return _BUILT_IN[str(source)](reading)
     path = Path(source)
     if not path.exists():
-        raise InputNotFound(f"{source}: no such file or folder; give {', '.join(_BUILT_IN)}, a .npy or an idx folder")
+        if functions.is_name(str(source)):
+            return function.read(str(source), reading)
+        raise InputNotFound(f"{source}: no such file or folder; give {', '.join(_BUILT_IN)}, a file or a folder")
     if path.is_dir():
-        return _from_idx(path, path.resolve().name)
-    if path.suffix == ".npy":
-        return _from_npy(path)
+        return _from_folder(path, reading)
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix](path, reading)
     if "idx3-ubyte" in path.name:
-        return _from_idx(path.parent, path.parent.resolve().name)
-    raise InputError(f"{path}: must be a .npy file or a folder of idx files, got {path.suffix or 'no'} suffix")
+        return _from_idx(path.parent, path.parent.resolve().name, reading)
+    known = ", ".join((*_SUFFIXES, *_TABLES))
+    raise InputError(f"{path}: must be a {known} file or a folder, got {path.suffix or 'no'} suffix; convert it")
 
 
-def digits() -> Data:
+def digits(reading: Reading) -> Data:
     """The built-in handwritten digits (see digits.md): 1,498 and 299 images, (1, 8, 8), grey values in [0, 1]."""
     with files("reparam_train.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
-        splits = [_all("digits", stored[f"{part}_x"], 16, stored[f"{part}_y"]) for part in ("train", "test")]
-    return Data("digits", splits[0], splits[1], 0.0, 1.0, "channels_first")
+        arrays = Arrays(stored["train_x"], stored["test_x"], stored["train_y"], stored["test_y"])
+    return as_data(arrays, name="digits", source="digits", reading=reading, scale=16)
 
 
-_BUILT_IN: Final[dict[str, Callable[[], Data]]] = {"digits": digits}
+_BUILT_IN: Final[dict[str, Callable[[Reading], Data]]] = {"digits": digits}
 
 
-def _all(source: str, images: npt.NDArray[np.uint8], scale: float, labels: npt.NDArray[np.uint8] | None) -> Split:
-    """Every image [n, height, width], as one channel."""
-    return Split(source, images, np.arange(len(images)), (1, *images.shape[1:]), scale, labels)
+_PARTS: Final = ("train", "t10k")
 
 
-def _from_idx(folder: Path, name: str) -> Data:
+def _from_idx(folder: Path, name: str, reading: Reading) -> Data:
     """MNIST and what is stored like it."""
-    train, test = (_idx_split(folder, part) for part in ("train", "t10k"))
-    if train.shape != test.shape:
-        raise InputError(
-            f"{folder}: training and test images must have one size, got {list(train.shape)} and {list(test.shape)}"
-        )
-    return Data(name, train, test, 0.0, 1.0, "channels_first")
+    (train, train_labels), (test, test_labels) = (_idx_part(folder, part) for part in _PARTS)
+    arrays = Arrays(train, test, train_labels, test_labels)
+    return as_data(arrays, name=name, source=str(folder), reading=reading)
 
 
-def _idx_split(folder: Path, part: str) -> Split:
+def _idx_part(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
+    """Images and labels of "train" or "t10k"."""
     images_file = _find(folder, f"{part}-images", "idx3-ubyte")
     if images_file is None:
         raise InputNotFound(f"{folder}: no {part}-images-idx3-ubyte or {part}-images-idx3-ubyte.gz in this folder")
@@ -82,7 +123,7 @@ def _idx_split(folder: Path, part: str) -> Split:
     labels = None if labels_file is None else idx.read(labels_file, ndim=1)
     if labels is not None and len(labels) != len(images):
         raise InputError(f"{labels_file}: needs one label an image, got {len(labels)} for {len(images)} images")
-    return _all(str(images_file), images, 255, labels)
+    return images, labels
 
 
 def _find(folder: Path, stem: str, kind: str) -> Path | None:
@@ -91,36 +132,37 @@ def _find(folder: Path, stem: str, kind: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _from_npy(path: Path) -> Data:
-    """Rows of an array file; every tenth is a test row."""
-    array = npy.read(path)
-    _check_dtype(path, array.dtype)
-    shape, layout = _row_shape(path, array)
-    if len(array) < _TEST_EVERY:
-        raise InputError(f"{path}: needs at least {_TEST_EVERY} rows, as every tenth is a test row, got {len(array)}")
-    is_test = np.arange(len(array)) % _TEST_EVERY == _TEST_EVERY - 1
-    integers = array.dtype == np.uint8
-    train, test = (
-        Split(str(path), array, np.flatnonzero(rows), shape, 255.0 if integers else 1.0) for rows in (~is_test, is_test)
-    )
-    if not integers:
-        Split(str(path), array, np.arange(len(array)), shape).check()
-    low, high = (0.0, 1.0) if integers else (None, None)
-    return Data(path.name, train, test, low, high, layout)
+def _from_folder(folder: Path, reading: Reading) -> Data:
+    """Images in the idx format where there are some, else images."""
+    name = folder.resolve().name
+    if any(_find(folder, f"{part}-images", "idx3-ubyte") for part in _PARTS):
+        return _from_idx(folder, name, reading)
+    if not images.holds_images(folder):
+        raise InputNotFound(f"{folder}: no train-images-idx3-ubyte or .gz and no images such as .png in this folder")
+    return as_data(images.read(folder), name=name, source=str(folder), reading=reading)
 
 
-def _check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
-    if dtype != np.uint8 and not (dtype.kind == "f" and dtype.itemsize in (4, 8)):
-        raise InputTypeError(f"{path}: must hold float32, float64 or uint8, got {dtype}; convert it with numpy.astype")
+def _from_npy(path: Path, reading: Reading) -> Data:
+    return as_data(Arrays(npy.read(path)), name=path.name, source=str(path), reading=reading)
 
 
-def _row_shape(path: Path, array: npt.NDArray[Any]) -> tuple[tuple[int, ...], Layout]:
-    """The shape of a row as models see it, from the array's own."""
-    if array.ndim not in (2, 3, 4) or 0 in array.shape:
-        raise InputError(
-            f"{path}: must be [n, features], [n, height, width] or [n, channels, height, width], "
-            f"got {list(array.shape)}"
-        )
-    if array.ndim == 2:
-        return array.shape[1:], "features"
-    return (1, *array.shape[1:])[-3:], "channels_first"
+def _from_npz(path: Path, reading: Reading) -> Data:
+    return as_data(npz.read(path), name=path.name, source=str(path), reading=reading)
+
+
+_SUFFIXES: Final[dict[str, Callable[[Path, Reading], Data]]] = {".npy": _from_npy, ".npz": _from_npz}
+
+
+def _csv(path: Path) -> table.Table:
+    from reparam_train.data.csv_table import CsvTable
+
+    return CsvTable(path)
+
+
+def _parquet(path: Path) -> table.Table:
+    from reparam_train.data.parquet_table import ParquetTable
+
+    return ParquetTable(path)
+
+
+_TABLES: Final[dict[str, Callable[[Path], table.Table]]] = {".csv": _csv, ".parquet": _parquet}

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from reparam.errors import InputError
 from reparam_train.binarize import binarized
 from reparam_train.data.columns import Column
+from reparam_train.data.paging import gather
+from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.keyed import FIRST_STATIC_ROW
 
 Layout = Literal["features", "channels_first"]
@@ -19,6 +21,7 @@ Binarize = Literal["none", "static", "dynamic"]
 IntArray = npt.NDArray[np.integer]
 
 _PIECE: Final = 2**24  # bytes looked at in one go
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Split:
 
     def batch(self, indices: IntArray) -> npt.NDArray[np.float32]:
         """The rows at these places, float32 [len(indices), *shape], C-contiguous and writable."""
-        stored = np.asarray(self.values)[self.rows[indices]]  # [b, ...] a copy, never a memmap
+        stored = gather(self.values, self.rows[indices])  # [b, ...] a copy, never a memmap
         batch = stored.astype(np.float32, order="C").reshape(len(indices), *self.shape)
         batch = batch if self.scale == 1 else np.divide(batch, np.float32(self.scale), out=batch)
         if self.binary is None:
@@ -83,7 +86,7 @@ class Split:
         stored = self.values.dtype.newbyteorder("<")
         digest = hashlib.sha256(f"{stored.str} {[len(self), *self.shape]} /{self.scale!r}\n".encode("ascii"))
         for piece in self.pieces():
-            digest.update(self.values[self.rows[piece]].astype(stored, copy=False).tobytes())
+            digest.update(gather(self.values, self.rows[piece]).astype(stored, copy=False).tobytes())
         return digest.hexdigest()
 
     def check(self, *, low: float = -np.inf, high: float = np.inf) -> None:
@@ -95,19 +98,20 @@ class Split:
         for piece in self.pieces():
             with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is what is refused
                 batch = self.batch(piece).reshape(len(piece), -1)  # [b, columns]
+            if max(low, -_FLOAT32_MAX) <= batch.min() and batch.max() <= min(high, _FLOAT32_MAX):  # false for NaN
+                continue
             bad = ~(np.isfinite(batch) & (batch >= low) & (batch <= high))
-            if bad.any():
-                place, column = np.unravel_index(int(bad.argmax()), bad.shape)
-                value, row = float(batch[place, column]), int(self.rows[piece[place]])
-                where = f"row {row}, column {int(column)}"
-                if not np.isfinite(value):
-                    raise InputError(
-                        f"{self.source}: values must be finite float32, got {value} at {where}; clean the data"
-                    )
+            place, column = np.unravel_index(int(bad.argmax()), bad.shape)
+            value, row = float(batch[place, column]), int(self.rows[piece[place]])
+            where = f"row {row}, column {int(column)}"
+            if not np.isfinite(value):
                 raise InputError(
-                    f"{self.source}: likelihood bernoulli needs values from {low:g} to {high:g}, "
-                    f"got {value:g} at {where}; scale the data or use --likelihood gaussian"
+                    f"{self.source}: values must be finite float32, got {value} at {where}; clean the data"
                 )
+            raise InputError(
+                f"{self.source}: likelihood bernoulli needs values from {low:g} to {high:g}, "
+                f"got {value:g} at {where}; scale the data or use --likelihood gaussian"
+            )
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class Data:
     layout: Layout
     columns: tuple[Column, ...] = ()
     """Of a table, from the left; empty where the rows are no table or nothing is known of their columns."""
+    reading: Reading = OWN_SPLIT
+    """How the source was read."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -17,6 +17,10 @@ class Likelihood(nn.Module, ABC):
     parts: int = 1
     """Raw values that the decoder's last layer gives for each value of x, side by side on axis 1."""
 
+    def standardised(self, x: Tensor) -> Tensor:
+        """What an encoder sees of x [batch, *input]: x itself, but for columns whose units a table tells."""
+        return x
+
     @abstractmethod
     def outputs(self, raw: Tensor) -> Outputs:
         """The decoder's outputs in contract order, each [batch, *input], from raw [batch, parts * input[0], ...]."""

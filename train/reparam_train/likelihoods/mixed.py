@@ -7,6 +7,8 @@
 
 The variance of every column is its own, so that no unit of measurement outweighs another: A. Nazabal, P. M. Olmos,
 Z. Ghahramani and I. Valera, "Handling Incomplete Heterogeneous Data using VAEs", Pattern Recognition 2020, section 3.1.
+As there, layers see and give a gaussian column as (x - shift) / scale, with the column's fixed shift and
+scale; x_hat, std and the density stay in the data's own units.
 """
 
 import math
@@ -30,15 +32,26 @@ class Mixed(Likelihood):
         super().__init__()
         self._columns = columns
         gaussians = [column for column in columns if column.kind == "gaussian"]
-        self.log_std = nn.Parameter(torch.zeros(len(gaussians))) if gaussians else None
+        self.log_std = nn.Parameter(torch.zeros(len(gaussians))) if gaussians else None  # of (x - shift) / scale
+        units = [(column.shift, column.scale) for column in columns for _ in range(column.width)]
+        self._plain = set(units) == {(0, 1)}
+        self._units: Tensor  # [2, width], not in checkpoints: the configuration holds the columns
+        self.register_buffer("_units", torch.tensor(units).T.contiguous(), persistent=False)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """(x - shift) / scale in gaussian columns, others as they are; [batch, width]."""
+        return x if self._plain else (x - self._units[0]) / self._units[1]
 
     def outputs(self, raw: Tensor) -> Outputs:
         """x_hat (means, probabilities) and logits (of gaussian columns: x_hat again), both [batch, width]."""
+        if not self._plain:
+            raw = raw * self._units[1] + self._units[0]
         parts = [_mean(column.kind, raw[:, start:stop]) for column, start, stop in places(self._columns)]
         return {"x_hat": torch.cat(parts, 1), "logits": raw}
 
     def raw_at(self, mean: Tensor) -> Tensor:
-        """The logits of a mean, or for gaussian columns the mean; [width], both."""
+        """The logits of a mean, or for gaussian columns the standardised mean; [width], both."""
+        mean = self.standardised(mean[None])[0]
         parts = [_raw(column.kind, mean[start:stop]) for column, start, stop in places(self._columns)]
         return torch.cat(parts)
 
@@ -50,7 +63,7 @@ class Mixed(Likelihood):
             value, raw = x[:, start:stop], logits[:, start:stop]  # [batch, width of the column]
             if column.kind == "gaussian":
                 assert self.log_std is not None
-                log_std, gaussian = self.log_std[gaussian], gaussian + 1
+                log_std, gaussian = self.log_std[gaussian] + math.log(column.scale), gaussian + 1
                 scaled = (value - raw) * (-log_std).exp()
                 each = (scaled.square() + 2 * log_std + math.log(2 * math.pi)) / -2
             elif column.kind == "bernoulli":
@@ -62,9 +75,9 @@ class Mixed(Likelihood):
 
     def constants(self) -> dict[str, float]:
         """Standard deviation of each gaussian column, by its name, in the data's units."""
-        names = [column.name for column in self._columns if column.kind == "gaussian"]
+        columns = [column for column in self._columns if column.kind == "gaussian"]
         logs = [] if self.log_std is None else list(self.log_std.detach())
-        return {name: math.exp(float(log)) for name, log in zip(names, logs, strict=True)}
+        return {column.name: column.scale * math.exp(float(log)) for column, log in zip(columns, logs, strict=True)}
 
 
 def _mean(kind: str, raw: Tensor) -> Tensor:

@@ -1,0 +1,165 @@
+"""A folder of images: decoded once into an array in the user's cache, mapped from there ever after."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reparam.errors import InputError, InputNotFound
+from reparam.files import npy
+from reparam.files.atomic import as_output_error, atomic_file
+from reparam_train.data.arrays import Arrays
+from reparam_train.extras import need
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FORMATS: Final = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+_GREY: Final = ("1", "L")
+_COLOUR: Final = ("LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_VERSION: Final = 1  # of what a cached array holds
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether there is an image anywhere below the folder."""
+    return next(_found(folder), None) is not None
+
+
+def read(folder: Path) -> Arrays:
+    """The images of a folder and of the folders in it, by relative name, uint8 [n, channels, height, width].
+
+    Args:
+        folder: holds .png, .jpg, .jpeg, .bmp, .webp, .tif or .tiff files of one size with 8 bits a channel. They are
+            grey if all of them are, else RGB; transparency is dropped. Where it has the folders `train` and `test`,
+            these are the splits, and nothing else in it is read.
+
+    Returns:
+        Memory-mapped arrays in the cache: $REPARAM_CACHE, or reparam in $XDG_CACHE_HOME, or ~/.cache/reparam. Their
+        names are hashes of the images' names, sizes and times, so a changed folder is decoded again.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+        InputNotFound: no images.
+        InputError: an image that is broken, of another size than the first, too large, or with more than 8 bits; named.
+        OutputError: the cache cannot be written.
+    """
+    need("PIL", what="a folder of images", extra="images")
+    parts = [folder / "train", folder / "test"]
+    if not all(part.is_dir() for part in parts):
+        parts = [folder]
+    files = [sorted(_found(part), key=lambda file: file.as_posix()) for part in parts]
+    for part, found in zip(parts, files, strict=True):
+        if not found:
+            raise InputNotFound(f"{part}: no images in this folder; give {', '.join(_FORMATS)} files")
+    names = [_cache_file(folder, found) for found in files]
+    if not all(name.is_file() for name in names):
+        shape = _common_shape([file for found in files for file in found])
+        for name, found in zip(names, files, strict=True):
+            _decode(name, found, shape)
+    arrays = [npy.read(name) for name in names]
+    return Arrays(*arrays)
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    """Image files below a folder, hidden ones left out, in no order."""
+    for here, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if Path(name).suffix.lower() in _FORMATS and not name.startswith("."):
+                yield Path(here) / name
+
+
+def _cache_file(folder: Path, files: list[Path]) -> Path:
+    """Where the array of these files lies; the files of a split are not told from a folder of their own."""
+    facts = [(file.relative_to(folder).as_posix(), *_size_and_time(file)) for file in files]
+    key = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
+    return _cache_folder() / f"images-{key[:32]}.npy"
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError as error:  # a link to nowhere
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}); restore or remove it") from None
+    return found.st_size, found.st_mtime_ns
+
+
+def _cache_folder() -> Path:
+    own, shared = os.environ.get("REPARAM_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own)
+    return (Path(shared) if shared else Path.home() / ".cache") / "reparam"
+
+
+def _common_shape(files: list[Path]) -> Shape:
+    """Of all images, from their headers alone."""
+    first, grey = None, True
+    for file in _shown(files, "reading headers"):
+        with _opened(file) as image:
+            size, mode = image.size, image.mode
+        if mode not in _GREY and mode not in _COLOUR:
+            raise InputError(f"{file}: must have 8 bits a channel, got mode {mode}; convert it")
+        grey = grey and mode in _GREY
+        first = first or size
+        if size != first:
+            raise InputError(
+                f"{file}: images must have one size, {first[0]} x {first[1]} as {files[0].name}, "
+                f"got {size[0]} x {size[1]}; resize or remove it"
+            )
+    assert first is not None  # there is a file at least
+    return (1 if grey else 3, first[1], first[0])
+
+
+def _decode(name: Path, files: list[Path], shape: Shape) -> None:
+    """Writes the images as one .npy file, whole or not at all."""
+    with as_output_error(name.parent):
+        name.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(name) as out:
+        np.lib.format.write_array_header_1_0(
+            out, {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
+        )
+        for file in _shown(files, "decoding"):
+            out.write(_pixels(file, shape).tobytes())
+
+
+def _pixels(file: Path, shape: Shape) -> npt.NDArray[np.uint8]:
+    """One image, uint8 [channels, height, width]."""
+    with _opened(file) as image:
+        try:
+            pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"), np.uint8)
+        except Exception as error:  # a broken file makes Pillow's decoders raise whatever they stumble over
+            raise InputError(f"{file}: cannot be decoded ({error}); restore or remove it") from None
+    found = pixels.reshape(*shape[1:], shape[0])  # [height, width, channels]
+    return np.moveaxis(found, 2, 0)
+
+
+def _opened(file: Path) -> "Image":
+    """An image whose header was read; no larger than Pillow thinks safe."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(file, formats=[_FORMATS[file.suffix.lower()]])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{file}: must have at most {Image.MAX_IMAGE_PIXELS:,} pixels; resize or remove it") from None
+    except Exception as error:
+        reason = f"not a {_FORMATS[file.suffix.lower()]} image" if "cannot identify" in str(error) else error
+        raise InputError(f"{file}: cannot be read ({reason}); restore or remove it") from None
+
+
+def _shown(files: list[Path], what: str) -> Any:
+    """The files, with a progress bar on stderr where that is a terminal and it takes more than a second."""
+    from tqdm import tqdm
+
+    return tqdm(files, desc=what, unit="image", delay=1.0, disable=None, leave=False)
