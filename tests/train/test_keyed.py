@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -31,25 +33,30 @@ def test_every_row_comes_first_about_equally_often() -> None:
     assert firsts.max() < 250
 
 
+def noise_of(seed: int, *, step: int, batch_size: int, places: range, **more: Any) -> Any:
+    rows = keyed.training_rows(step=step, batch_size=batch_size, places=places)
+    return keyed.training_noise(seed, rows=rows, **more)
+
+
 def test_a_slice_of_a_step_gets_the_noise_of_its_places() -> None:
-    whole = keyed.training_noise(1, step=9, batch_size=8, places=range(8), shape=(3,))[0]
-    assert np.array_equal(keyed.training_noise(1, step=9, batch_size=8, places=range(2, 5), shape=(3,))[0], whole[2:5])
+    whole = noise_of(1, step=9, batch_size=8, places=range(8), shape=(3,))[0]
+    assert np.array_equal(noise_of(1, step=9, batch_size=8, places=range(2, 5), shape=(3,))[0], whole[2:5])
 
 
 def test_steps_share_no_noise_with_each_other_nor_with_evaluation() -> None:
-    first, second = (keyed.training_noise(1, step=s, batch_size=8, places=range(8), shape=(3,))[0] for s in (0, 1))
+    first, second = (noise_of(1, step=step, batch_size=8, places=range(8), shape=(3,))[0] for step in (0, 1))
     third = keyed.evaluation_noise(1, rows=range(8), shape=(3,))
     assert len(np.unique(np.concatenate([first, second, third]))) == 3 * 8 * 3
 
 
 def test_training_noise_is_the_runtime_s_noise_of_the_rows_documented() -> None:
     expected = reparam.noise("normal", 7, range(2**63 + 3 * 64, 2**63 + 3 * 64 + 5), (2,))
-    assert np.array_equal(keyed.training_noise(7, step=3, batch_size=64, places=range(5), shape=(2,))[0], expected)
+    assert np.array_equal(noise_of(7, step=3, batch_size=64, places=range(5), shape=(2,))[0], expected)
 
 
 def test_draws_and_laws_of_training_noise_are_those_of_the_runtime() -> None:
     rows = range(2**63, 2**63 + 4)
-    found = keyed.training_noise(7, step=0, batch_size=4, places=range(4), shape=(2,), law="laplace", draws=3)
+    found = noise_of(7, step=0, batch_size=4, places=range(4), shape=(2,), law="laplace", draws=3)
     expected = [reparam.noise("laplace", 7, rows, (2,), draw=draw) for draw in range(3)]
     assert np.array_equal(found, np.stack(expected))
 

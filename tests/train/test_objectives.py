@@ -11,7 +11,7 @@ from reparam.laws import LAWS, Law
 from reparam_train import posteriors
 from reparam_train.data import Data
 from reparam_train.evaluate import distortion, elbo
-from reparam_train.keyed import training_noise
+from reparam_train.keyed import training_noise, training_rows
 from reparam_train.loop import fit
 from reparam_train.model import VAE
 from reparam_train.objectives import Objective, bound, build, describe, iwae, moments
@@ -25,7 +25,9 @@ def model_with(posterior: Posterior = "normal") -> VAE:
 
 
 def eps_of(draws: int, law: Law = "normal", rows: int = 6) -> torch.Tensor:
-    noise = training_noise(1, step=0, batch_size=rows, places=range(rows), shape=(2,), law=law, draws=draws)
+    noise = training_noise(
+        1, rows=training_rows(step=0, batch_size=rows, places=range(rows)), shape=(2,), law=law, draws=draws
+    )
     return torch.from_numpy(noise)
 
 

@@ -25,8 +25,12 @@ def binarized(x: npt.NDArray[np.float32], seed: int, rows: Rows) -> npt.NDArray[
     Returns:
         0 or 1, float32 [n, *input].
     """
-    flat = x.reshape(len(x), math.prod(x.shape[1:]))  # -1 would not do for no rows
-    blocks = np.arange(-(-flat.shape[1] // 4), dtype=np.uint64)
-    drawn = words(seed, row_ids(rows)[:, None], blocks[None, :], stream="data")  # four of [n, blocks]
-    place = np.stack(drawn, axis=-1).reshape(len(x), 4 * len(blocks))[:, : flat.shape[1]]  # [n, values]
-    return (place < flat * 2.0**32).astype(np.float32).reshape(x.shape)
+    size = math.prod(x.shape[1:])
+    padded = np.zeros((len(x), -(-size // 4) * 4), np.float32)
+    padded[:, :size] = x.reshape(len(x), size)
+    blocks = padded.reshape(len(x), padded.shape[1] // 4, 4)  # four words make a block
+    grey = (padded > 0) & (padded < 1)  # 0 and 1 stay what they are, whatever is drawn
+    row, block = np.nonzero(grey.view(np.uint32))  # four truth values at once
+    drawn = words(seed, row_ids(rows)[row], block.astype(np.uint64), stream="data")  # four of [found]
+    blocks[row, block] = np.stack(drawn, axis=-1) < blocks[row, block] * 2.0**32  # a view: padded changes with it
+    return padded[:, :size].reshape(x.shape)

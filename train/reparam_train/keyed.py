@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.laws import Law, check_seed, noise, words
+from reparam.laws import Law, Rows, check_seed, noise, words
 
 FIRST_STATIC_ROW: Final = 2**62
 FIRST_TRAINING_ROW: Final = 2**63
@@ -47,40 +47,30 @@ def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
 
 
 def training_rows(*, step: int, batch_size: int, places: range) -> range:
-    """Row numbers 2^63 + step * batch_size + p of the places p of a step, as `training_noise` counts them."""
+    """Row numbers 2^63 + step * batch_size + p of the places p of a step, as the noise of training counts them."""
     first = FIRST_TRAINING_ROW + step * batch_size
     return range(first + places.start, first + places.stop)
 
 
 def training_noise(
-    seed: int,
-    *,
-    step: int,
-    batch_size: int,
-    places: range,
-    shape: tuple[int, ...],
-    law: Law = "normal",
-    draws: int = 1,
+    seed: int, *, rows: Rows, shape: tuple[int, ...], law: Law = "normal", draws: int = 1
 ) -> npt.NDArray[np.float32]:
-    """Noise (eps) of one training step: float32 [draws, len(places), *shape].
+    """Noise (eps) of training: float32 [draws, len(rows), *shape].
 
     Args:
         seed: 0 <= seed < 2^64.
-        step: from 0, counted over the whole run.
-        batch_size: B, rows of a full global batch.
-        places: of the rows within the global batch, 0 <= p < B.
+        rows: numbers of `training_rows`, of one step or of several, [n].
         shape: of one row's latent.
         law: of the noise, the posterior's.
-        draws: how many for each row, at least 1.
-
-    Returns:
-        Noise of the rows 2^63 + step * B + p, stream posterior; place k on the first axis is draw k.
+        draws: how many for each row; place k on the first axis is draw k. 0 for a plain autoencoder.
 
     Raises:
         OptionError: seed out of range.
     """
-    rows = training_rows(step=step, batch_size=batch_size, places=places)
-    return np.stack([noise(law, seed, rows, shape, draw=draw) for draw in range(draws)])
+    found = np.empty((draws, len(rows), *shape), np.float32)
+    for draw in range(draws):
+        found[draw] = noise(law, seed, rows, shape, draw=draw)
+    return found
 
 
 def evaluation_noise(seed: int, *, rows: range, shape: tuple[int, ...], law: Law = "normal") -> npt.NDArray[np.float32]:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from reparam.errors import OptionError, TrainingDiverged
 from reparam_train import device, distributed, keyed, opening, record, signals, step, training
-from reparam_train.ahead import ahead
 from reparam_train.data.split import Data
 from reparam_train.evaluate import scores
 from reparam_train.observers import Observer, Validation
@@ -138,7 +137,7 @@ def _train_epoch(run: Training, bar: Any, pending: signals.Pending) -> int:
     if run.step == start:
         run.losses = 0.0
     steps = range(run.step, start + run.steps_per_epoch)
-    for batch in ahead(lambda number: step.batch(run, order, number), steps):
+    for batch in step.batches(run, order, steps):
         step.take(run, batch, signal=pending.signal or 0)
         bar.update()
         if every is not None and run.step % every == 0:

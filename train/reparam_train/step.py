@@ -1,17 +1,24 @@
 """One step of training: a batch as a function of the step's number, and what Adam does with it."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from reparam.errors import TrainingDiverged
+from reparam.laws import row_ids
 from reparam_train import keyed
 from reparam_train.binarize import binarized
 from reparam_train.schedule import step_size
 from reparam_train.training import Training
+
+_SWEEP_EVERY: Final = 100  # steps
+_FADED: Final = 1e-30
+_ROWS_AT_ONCE: Final = 2048
+_BYTES_AT_ONCE: Final = 2**24
 
 
 class Batch(NamedTuple):
@@ -25,31 +32,53 @@ class Batch(NamedTuple):
     """Of the global batch."""
 
 
-def batch(training: Training, order: npt.NDArray[np.int64], step: int) -> Batch:
-    """The batch of a step, counted over the whole run, for the order of its epoch's rows [n]."""
-    options, size = training.options, training.options.batch_size
-    start = step % training.steps_per_epoch * size
-    indices = order[start : start + size]  # of the global batch
-    places = training.group.slice(len(indices))
-    x = training.data.train.batch(indices[places.start : places.stop])  # [rows, *input]
+def batches(training: Training, order: npt.NDArray[np.int64], steps: range) -> Iterator[Batch]:
+    """The batches of some steps of an epoch, steps counted over the whole run, for the order of its rows [n].
+
+    Several steps' batches are made at once, as far as memory allows: a call costs more than its values.
+    """
+    row_bytes = 4 * math.prod(training.model.config.input_shape)
+    rows = min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // row_bytes)
+    several = max(1, rows // training.options.batch_size)
+    for first in range(steps.start, steps.stop, several):
+        yield from _several(training, order, range(first, min(first + several, steps.stop)))
+
+
+def _several(training: Training, order: npt.NDArray[np.int64], steps: range) -> Iterator[Batch]:
+    options, config, size = training.options, training.model.config, training.options.batch_size
+    indices, numbers, ends = [np.empty(0, np.int64)], [np.empty(0, np.uint64)], [0]
+    sizes: list[int] = []
+    for step in steps:
+        start = step % training.steps_per_epoch * size
+        batch = order[start : start + size]  # global
+        places = training.group.slice(len(batch))
+        indices.append(batch[places.start : places.stop])
+        numbers.append(row_ids(keyed.training_rows(step=step, batch_size=size, places=places)))
+        ends.append(ends[-1] + len(places))
+        sizes.append(len(batch))
+    rows = np.concatenate(numbers)
+    x = training.data.train.batch(np.concatenate(indices))  # [all rows, *input]
     if options.binarize == "dynamic":
-        x = binarized(x, options.seed, keyed.training_rows(step=step, batch_size=size, places=places))
-    return Batch(x, _noise(training, step, places), len(indices))
+        x = binarized(x, options.seed, rows)
+    draws = training.objective.draws
+    law = config.law if draws else "normal"
+    eps = keyed.training_noise(options.seed, rows=rows, shape=config.latent_shape, law=law, draws=draws)
+    for start, end, count in zip(ends, ends[1:], sizes, strict=False):
+        yield Batch(x[start:end], eps[:, start:end], count)
 
 
-def _noise(training: Training, step: int, places: range) -> npt.NDArray[np.float32]:
-    config, draws = training.model.config, training.objective.draws
-    if draws == 0:
-        return np.empty((0, len(places), *config.latent_shape), np.float32)
-    return keyed.training_noise(
-        training.options.seed,
-        step=step,
-        batch_size=training.options.batch_size,
-        places=places,
-        shape=config.latent_shape,
-        law=config.law,
-        draws=draws,
-    )
+def _sweep(optimizer: torch.optim.Optimizer) -> None:
+    """Sets Adam's moments that have faded away to 0.
+
+    A weight that gets no gradient for some hundred steps, such as that of a pixel which is nearly always black, has a
+    first moment that decays into subnormal numbers, which processors add and multiply many times slower. At 1e-30 it
+    moves no weight: what Adam adds to the denominator is far larger. Between two sweeps a moment decays to 0.9^100 of
+    itself, so none is ever subnormal.
+    """
+    for state in optimizer.state.values():
+        for name in ("exp_avg", "exp_avg_sq"):
+            moment: torch.Tensor = state[name]
+            moment.masked_fill_(moment.abs() < _FADED, 0)
 
 
 def take(training: Training, given: Batch, *, signal: int) -> None:
@@ -59,8 +88,8 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
         TrainingDiverged: the loss is not finite; the weights are those from before the step.
     """
     objective, group = training.objective, training.group
-    x = torch.as_tensor(given.x, device=training.device)
-    eps = torch.as_tensor(given.eps, device=training.device)
+    # copies, aligned as torch aligns: the last bit of a matrix product may depend on where its operands lie
+    x, eps = (torch.as_tensor(values).to(training.device, copy=True) for values in (given.x, given.eps))
     weight = torch.tensor(objective.weight(training.step), device=training.device)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=training.options.amp == "bf16"):
         loss: torch.Tensor = training.loss(x, eps, weight)  # mean over this process's rows
@@ -82,4 +111,6 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
         parameters["lr"] = step_size(training.options, step=training.step, steps_per_epoch=training.steps_per_epoch)
     training.optimizer.step()
     training.step += 1
+    if training.step % _SWEEP_EVERY == 0:
+        _sweep(training.optimizer)
     training.losses += total * given.rows
