@@ -5,6 +5,7 @@ import pytest
 
 import reparam
 from reparam.errors import OptionError
+from reparam.laws import words
 from reparam_train import keyed
 
 
@@ -69,3 +70,10 @@ def test_evaluation_of_row_i_uses_row_number_i() -> None:
 def test_a_seed_out_of_range_is_refused() -> None:
     with pytest.raises(OptionError, match="seed: must be an integer from 0 to"):
         keyed.order(-1, epoch=0, rows=3)
+
+
+def test_the_order_of_many_rows_is_that_of_their_keys() -> None:
+    rows = 2**16 + 3  # more than are drawn in one go
+    ids = np.arange(rows, dtype=np.uint64) + np.uint64(keyed.FIRST_ORDER_ROW)
+    low, high, _, _ = words(7, ids, np.full(1, 2, np.uint64), stream="data")
+    assert np.array_equal(keyed.order(7, epoch=2, rows=rows), np.argsort(low + high * np.uint64(2**32), kind="stable"))

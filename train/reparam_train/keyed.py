@@ -25,6 +25,7 @@ from reparam.laws import Law, Rows, check_seed, noise, words
 FIRST_STATIC_ROW: Final = 2**62
 FIRST_TRAINING_ROW: Final = 2**63
 FIRST_ORDER_ROW: Final = 3 * 2**62
+_KEYS: Final = 2**16  # rows whose order is drawn in one go
 
 
 def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
@@ -41,9 +42,14 @@ def order(seed: int, *, epoch: int, rows: int) -> npt.NDArray[np.int64]:
     Raises:
         OptionError: seed out of range.
     """
-    ids = np.uint64(FIRST_ORDER_ROW) + np.arange(rows, dtype=np.uint64)
-    low, high, _, _ = words(check_seed(seed), ids, np.full(1, epoch, np.uint64), stream="data")  # [n] each
-    return np.argsort(low | high << np.uint64(32), kind="stable")
+    check_seed(seed)
+    keys = np.empty(rows, np.uint64)
+    block = np.full(1, epoch, np.uint64)
+    for start in range(0, rows, _KEYS):  # in pieces: the words take many times the memory of the keys
+        ids = np.arange(start, min(start + _KEYS, rows), dtype=np.uint64) + np.uint64(FIRST_ORDER_ROW)
+        low, high, _, _ = words(seed, ids, block, stream="data")  # [piece] each
+        keys[start : start + _KEYS] = low | high << np.uint64(32)
+    return np.argsort(keys, kind="stable")
 
 
 def training_rows(*, step: int, batch_size: int, places: range) -> range:
