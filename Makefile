@@ -7,7 +7,7 @@ OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest lint format bench model clean
+.PHONY: help demo test test-all test-runtime test-oldest lint format bench bench-train model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,10 +53,22 @@ format: $(READY) ## Let ruff put the code in order
 bench: $(READY) ## What the runtime costs above bare onnxruntime, in one paired run
 	$(BIN)/python benchmarks/overhead.py
 
+bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pythae==0.1.2 '.[cpu,train]'
+	.venv-bench/bin/python benchmarks/training.py $(MNIST)
+
 model: $(READY) ## Train and export models/digits again
 	rm -rf build/digits-run
 	$(BIN)/reparam train digits --out build/digits-run --likelihood gaussian --latent 8 --activation silu --threads 1
 	$(BIN)/reparam export build/digits-run models/digits
 
+model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; needs MNIST=DIR
+	rm -rf build/mnist-run
+	$(BIN)/reparam train $(MNIST) --out build/mnist-run --net mlp --hidden 200,200 --activation tanh --latent 50 \
+	  --likelihood bernoulli --binarize dynamic --batch-size 100 --lr 1e-3 --adam-eps 1e-4 --epochs 450 \
+	  --schedule cosine --validate-every 25 --seed 0 --threads 1 --compile
+	$(BIN)/reparam export build/mnist-run models/mnist
+
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime .venv-oldest build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -85,32 +85,50 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
     """One step of Adam; `signal` is what this process received since the last one, 0 for nothing.
 
     Raises:
-        TrainingDiverged: the loss is not finite; the weights are those from before the step.
+        TrainingDiverged: the loss is not finite; these weights are not for saving.
     """
-    objective, group = training.objective, training.group
     # copies, aligned as torch aligns: the last bit of a matrix product may depend on where its operands lie
     x, eps = (torch.as_tensor(values).to(training.device, copy=True) for values in (given.x, given.eps))
-    weight = torch.tensor(objective.weight(training.step), device=training.device)
+    weight = torch.tensor(training.objective.weight(training.step), device=training.device)
+    lr = step_size(training.options, step=training.step, steps_per_epoch=training.steps_per_epoch)
+    if training.compiled is None:
+        total = _by_parts(training, (x, eps, weight), given.rows, lr=lr, signal=signal)
+    else:
+        loss = training.compiled(x, eps, weight, step=training.step, lr=lr)
+        total, training.asked = training.group.agree(loss, signal)
+        _check_finite(training, total)
+    training.step += 1
+    if training.step % _SWEEP_EVERY == 0:
+        _sweep(training.optimizer)
+    training.losses += total * given.rows
+
+
+def _by_parts(
+    training: Training, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], rows: int, *, lr: float, signal: int
+) -> float:
+    """Loss, gradient and update one after the other, shared among the processes; the loss of the global batch."""
+    x, group = batch[0], training.group
     with torch.autocast(x.device.type, torch.bfloat16, enabled=training.options.amp == "bf16"):
-        loss: torch.Tensor = training.loss(x, eps, weight)  # mean over this process's rows
-    share = len(x) / given.rows  # of the global batch
+        loss: torch.Tensor = training.loss(*batch)  # mean over this process's rows
+    share = len(x) / rows  # of the global batch
     part = loss * share if len(x) else torch.zeros_like(loss)
     total, training.asked = group.agree(part, signal)
-    if not math.isfinite(total):
-        raise TrainingDiverged(
-            f"loss: must stay finite, got {total} at step {training.step} (batch "
-            f"{training.step % training.steps_per_epoch} of epoch {training.epoch}); "
-            "use another --out with a smaller --lr, or check the scale of the data"
-        )
+    _check_finite(training, total)
     training.optimizer.zero_grad()
     # gradients are averaged over the processes: times their number, the mean over the rows of the global batch
     (loss * (share * group.size)).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
     if training.options.clip_norm is not None:  # R. Pascanu, T. Mikolov and Y. Bengio, ICML 2013, algorithm 1
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.options.clip_norm)
     for parameters in training.optimizer.param_groups:
-        parameters["lr"] = step_size(training.options, step=training.step, steps_per_epoch=training.steps_per_epoch)
+        parameters["lr"] = lr
     training.optimizer.step()
-    training.step += 1
-    if training.step % _SWEEP_EVERY == 0:
-        _sweep(training.optimizer)
-    training.losses += total * given.rows
+    return total
+
+
+def _check_finite(training: Training, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise TrainingDiverged(
+            f"loss: must stay finite, got {loss} at step {training.step} (batch "
+            f"{training.step % training.steps_per_epoch} of epoch {training.epoch}); "
+            "use another --out with a smaller --lr, or check the scale of the data"
+        )

@@ -9,6 +9,7 @@ from torch import nn
 
 from reparam.errors import OptionError, TrainingDiverged
 from reparam_train import checkpoint, objectives
+from reparam_train.compiled import CompiledStep, fits
 from reparam_train.data.split import Data
 from reparam_train.distributed import Group
 from reparam_train.model import VAE
@@ -29,6 +30,8 @@ class Training:
     loss: nn.Module
     """The objective, so wrapped that gradients become those of the global batch."""
     optimizer: torch.optim.Optimizer
+    compiled: CompiledStep | None = None
+    """Takes whole steps in place of objective and optimiser, where `compile` asks for it and it can be."""
     epoch: int = 0
     """Epochs that are done."""
     step: int = 0
@@ -63,9 +66,13 @@ def build(
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr, eps=options.adam_eps, fused=True)
     steps = math.ceil(len(data.train) / options.batch_size)
     objective = objectives.build(model, options, steps_per_epoch=steps)
-    if options.compile:
+    run = Training(folder, data, options, device, group, model, objective, objective, optimizer)
+    if options.compile and group.size == 1 and fits(objective, device):
+        run.compiled = CompiledStep(objective, optimizer, clip_norm=options.clip_norm, amp=options.amp == "bf16")
+    elif options.compile:
         objective.compile(dynamic=False)  # pyright: ignore[reportUnknownMemberType]  # torch leaves it untyped
-    return Training(folder, data, options, device, group, model, objective, group.averaging(objective), optimizer)
+    run.loss = group.averaging(objective)
+    return run
 
 
 def restore(training: Training) -> None:
