@@ -110,7 +110,7 @@ model_options: Final = together(
         "--likelihood",
         click.Choice(LIKELIHOODS),
         "Law of x given z. bernoulli needs values in [0, 1].",
-        default="bernoulli for digits, idx and uint8, else gaussian",
+        default="mixed for tables; bernoulli for digits, idx and uint8; else gaussian",
     ),
     option(
         "--std",
@@ -161,7 +161,7 @@ training_options: Final = together(
     option("--clip-norm", float, "Largest norm of the whole gradient.", default="none"),
     option("--amp", click.Choice(AMPS), "bf16 computes the layers in bfloat16; weights and losses stay float32."),
     option("--compile/--no-compile", None, "Compile the loss with torch.compile.", default="no-compile"),
-    option("--threads", int, "CPU threads.", default="torch's choice"),
+    option("--threads", int, "CPU threads.", default="all that affinity and quota allow"),
     option("--limit", int, "Use only the first ROWS of each split, for trials.", default="all", metavar="ROWS"),
 )
 """How it is made smaller."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from reparam.engine.threads import available_threads
 from reparam.errors import DeviceUnavailable
 from reparam_train.options import Device
 
@@ -35,7 +36,8 @@ def torch_settings(threads: int | None) -> Generator[None]:
     cudnn: Any = torch.backends.cudnn  # a module that replaces itself by an object with properties
     cudnn_before = cudnn.deterministic, cudnn.benchmark
     try:
-        torch.set_num_threads(threads or threads_before)
+        # torch counts cores, not what a container grants; under torchrun it has fewer already
+        torch.set_num_threads(threads or min(threads_before, available_threads()))
         cudnn.deterministic, cudnn.benchmark = True, False
         yield
     finally:

@@ -196,7 +196,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     validate_every: int = 5
     """Epochs between two validations, each of which leaves a checkpoint; the last epoch always ends with one."""
     threads: int | None = None
-    """CPU threads of torch; None leaves torch's own choice. The last bit of a result may depend on it."""
+    """CPU threads of torch; None takes what affinity and the container's quota allow. The last bit of a result may
+    depend on it."""
     limit: int | None = None
     """Use only so many first rows of each split, for trials; None uses all."""
     schedule: Schedule = "constant"
