@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """[draws, rows, *latent]; no draws for a plain autoencoder."""
     rows: int
     """Of the global batch."""
+    share: float
+    """Weight of the slice in the mean over the global batch."""
 
 
 def batches(training: Training, order: npt.NDArray[np.int64], steps: range) -> Iterator[Batch]:
@@ -64,7 +66,7 @@ def _several(training: Training, order: npt.NDArray[np.int64], steps: range) -> 
     law = config.law if draws else "normal"
     eps = keyed.training_noise(options.seed, rows=rows, shape=config.latent_shape, law=law, draws=draws)
     for start, end, count in zip(ends, ends[1:], sizes, strict=False):
-        yield Batch(x[start:end], eps[:, start:end], count)
+        yield Batch(x[start:end], eps[:, start:end], count, training.group.share(count))
 
 
 def _sweep(optimizer: torch.optim.Optimizer) -> None:
@@ -93,9 +95,7 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
     weight = torch.tensor(objective.weight(training.step), device=training.device)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=training.options.amp == "bf16"):
         loss: torch.Tensor = training.loss(x, eps, weight)  # mean over this process's rows
-    share = len(x) / given.rows  # of the global batch
-    part = loss * share if len(x) else torch.zeros_like(loss)
-    total, training.asked = group.agree(part, signal)
+    total, training.asked = group.agree(loss * given.share, signal)
     if not math.isfinite(total):
         raise TrainingDiverged(
             f"loss: must stay finite, got {total} at step {training.step} (batch "
@@ -104,7 +104,7 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
         )
     training.optimizer.zero_grad()
     # gradients are averaged over the processes: times their number, the mean over the rows of the global batch
-    (loss * (share * group.size)).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+    (loss * (given.share * group.size)).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
     if training.options.clip_norm is not None:  # R. Pascanu, T. Mikolov and Y. Bengio, ICML 2013, algorithm 1
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.options.clip_norm)
     for parameters in training.optimizer.param_groups:
