@@ -364,6 +364,18 @@ def test_a_model_of_another_shape_is_refused(tmp_path: Path, digits: Data) -> No
         fit(digits, config, out=tmp_path / "run")
 
 
+def test_numbers_of_numpy_and_lists_make_the_run_of_plain_numbers_and_tuples(
+    tmp_path: Path, digits: Data, tiny_run: Path, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    config = config_for(digits, net="mlp", hidden=[np.int64(16)], latent=np.int32(3))  # type: ignore[arg-type]
+    options = replace(tiny_options, epochs=np.int64(4), seed=np.uint64(5), beta=np.float32(1), limit=np.array(100))
+    assert (config, options) == (tiny_config, tiny_options)
+    fit(digits, config, replace(options, epochs=np.int64(2)), out=tmp_path / "parts")
+    assert read_run(tmp_path / "parts").record.config == config
+    fit(digits, config, options, out=tmp_path / "parts", resume=True)
+    assert same(tmp_path / "parts", tiny_run)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
 def test_cuda_without_a_card_is_refused_and_auto_takes_the_cpu(tmp_path: Path, digits: Data) -> None:
     with pytest.raises(DeviceUnavailable, match=r"cuda asked for, but torch .* sees no card; use --device cpu"):
@@ -384,6 +396,11 @@ def test_training_leaves_torch_s_settings_and_generator_as_they_were(
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs: must be int, got 1.5"),
+        ({"batch_size": 16.0}, "batch_size: must be int, got 16.0"),
+        ({"lr": "3"}, "lr: must be float, got '3'"),
+        ({"patience": True}, r"patience: must be int \| None, got True"),
+        ({"compile": "no"}, "compile: must be bool, got 'no'"),
         ({"patience": 0}, "patience: must be at least 1, got 0"),
         ({"checkpoint_every": 0}, "checkpoint_every: must be at least 1, got 0"),
         ({"clip_norm": 0.0}, "clip_norm: must be a finite number above 0, got 0.0"),
