@@ -64,8 +64,29 @@ CASES = {
     "optimal scale": ("--likelihood", "gaussian", "--scale", "optimal"),
     "importance weighted": ("--objective", "iwae", "--samples", "3", "--posterior", "laplace"),
     "autoencoder": ("--objective", "autoencoder", "--likelihood", "gaussian"),
+    "a net of one's own": ("--net", "nets_with_more:build"),
     "convolutional": ("--net", "conv", "--hidden", "4,8", "--upsample", "subpixel"),
 }
+
+
+OWN = '''
+"""A linear net with a layer that nothing uses."""
+from math import prod
+from torch import nn
+
+class Encoder(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.mean, self.logvar = (nn.Linear(prod(config.input_shape), config.latent) for _ in range(2))
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.mean(x.flatten(1)), self.logvar(x.flatten(1))
+
+def build(config):
+    raw = nn.Linear(config.latent, prod(config.raw_shape))
+    return Encoder(config), nn.Sequential(raw, nn.Unflatten(1, config.raw_shape))
+'''
 
 
 QUICK = "free bits and dynamic binarisation"  # the case with the most that must be averaged
@@ -90,7 +111,11 @@ def test_two_processes_make_one_process_s_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.keys() - {QUICK})
-def test_two_processes_make_one_process_s_weights_with_every_objective(case: str, tmp_path: Path) -> None:
+def test_two_processes_make_one_process_s_weights_whatever_they_train(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_with_more.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
     check_same(case, tmp_path)
 
 

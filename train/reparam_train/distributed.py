@@ -78,11 +78,16 @@ class Group:
         distributed.all_reduce(number, distributed.ReduceOp.MAX)
         return total.item(), int(number.item())
 
-    def averaging(self, module: nn.Module) -> nn.Module:
-        """The module, so wrapped that a backward pass leaves the mean of all processes' gradients."""
+    def averaging(self, module: nn.Module, *, all_used: bool) -> nn.Module:
+        """The module, so wrapped that a backward pass leaves the mean of all processes' gradients.
+
+        Args:
+            module: the same in all processes.
+            all_used: whether each pass uses every parameter; else those without a gradient are looked for.
+        """
         if self.size == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=not all_used)
 
 
 def row_mean(values: Tensor) -> Tensor:

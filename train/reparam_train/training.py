@@ -12,7 +12,7 @@ from reparam_train import checkpoint, objectives
 from reparam_train.data.split import Data
 from reparam_train.distributed import Group
 from reparam_train.model import VAE
-from reparam_train.options import Options, VAEConfig
+from reparam_train.options import NETS, Options, VAEConfig
 
 
 @dataclass
@@ -65,7 +65,8 @@ def build(
     objective = objectives.build(model, options, steps_per_epoch=steps)
     if options.compile:
         objective.compile(dynamic=False)  # pyright: ignore[reportUnknownMemberType]  # torch leaves it untyped
-    return Training(folder, data, options, device, group, model, objective, group.averaging(objective), optimizer)
+    loss = group.averaging(objective, all_used=config.net in NETS)  # of an own net nobody knows
+    return Training(folder, data, options, device, group, model, objective, loss, optimizer)
 
 
 def restore(training: Training) -> None:
