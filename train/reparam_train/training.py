@@ -78,6 +78,7 @@ def restore(training: Training) -> None:
         begun, given = math.ceil(state.step / training.steps_per_epoch), training.options.epochs
         raise OptionError(f"epochs: {training.folder} has begun epoch {begun}, got {given}; give more")
     checkpoint.load_model(training.folder, training.model, state)
+    training.group.once(lambda: checkpoint.write_metrics(training.folder, state))
     training.optimizer.load_state_dict(state.optimizer)
     training.epoch, training.step, training.metrics = state.epoch, state.step, state.metrics
     training.losses, training.best, training.stale = state.losses, state.best, state.stale
