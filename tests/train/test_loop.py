@@ -235,6 +235,15 @@ def test_clipping_bounds_the_gradient_of_every_step(
     assert norms[4:] == pytest.approx([0.5] * 4, rel=1e-3)
 
 
+def test_adam_with_its_eps_makes_the_same_steps_whatever_the_unit_of_the_loss(tmp_path: Path, digits: Data) -> None:
+    options = Options(objective="autoencoder", epochs=10, batch_size=8, limit=100, device="cpu")  # 130 steps
+    for std, adam_eps in ((1.0, 1e-8), (1e7, 1e-22)):  # gradients of the second are 1e-14 of the first's
+        config = config_for(digits, net="mlp", hidden=(16,), posterior="none", likelihood="gaussian", std=std)
+        fit(digits, config, replace(options, adam_eps=adam_eps), out=tmp_path / f"{std}")
+    for name, value in weights(tmp_path / "1.0").items():
+        torch.testing.assert_close(weights(tmp_path / f"{1e7}")[name], value, rtol=0, atol=0.01)
+
+
 def test_bf16_trains_float32_weights_to_nearly_the_same_elbo(
     tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
 ) -> None:

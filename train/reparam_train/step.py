@@ -17,6 +17,7 @@ from reparam_train.training import Training
 
 _SWEEP_EVERY: Final = 100  # steps
 _FADED: Final = 1e-30
+_LEAST_EPS: Final = 1e-12  # a thousand times the root of what is faded
 _ROWS_AT_ONCE: Final = 2048
 _BYTES_AT_ONCE: Final = 2**24
 
@@ -74,8 +75,8 @@ def _sweep(optimizer: torch.optim.Optimizer) -> None:
 
     A weight that gets no gradient for some hundred steps, such as that of a pixel which is nearly always black, has a
     first moment that decays into subnormal numbers, which processors add and multiply many times slower. At 1e-30 it
-    moves no weight: what Adam adds to the denominator is far larger. Between two sweeps a moment decays to 0.9^100 of
-    itself, so none is ever subnormal.
+    moves no weight: what Adam adds to the denominator is far larger, or there is no sweep. Between two sweeps a moment
+    decays to 0.9^100 of itself, so none is ever subnormal.
     """
     for state in optimizer.state.values():
         for name in ("exp_avg", "exp_avg_sq"):
@@ -111,6 +112,6 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
         parameters["lr"] = step_size(training.options, step=training.step, steps_per_epoch=training.steps_per_epoch)
     training.optimizer.step()
     training.step += 1
-    if training.step % _SWEEP_EVERY == 0:
+    if training.step % _SWEEP_EVERY == 0 and training.options.adam_eps >= _LEAST_EPS:
         _sweep(training.optimizer)
     training.losses += total * given.rows
