@@ -58,6 +58,8 @@ def build(
 ) -> Training:
     """A run at step 0. Adam: D. P. Kingma and J. Ba, ICLR 2015 (arXiv:1412.6980)."""
     model = VAE.build(config, seed=options.seed)
+    if not any(value.requires_grad for value in model.parameters()):
+        raise OptionError(f"net: {config.net} must have weights to train, got none; give it layers that learn")
     model.start_at(torch.as_tensor(data.train.mean()))
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr, eps=options.adam_eps, fused=True)
