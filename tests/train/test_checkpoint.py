@@ -4,6 +4,7 @@ import platform
 import socket
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -90,6 +91,41 @@ def test_a_save_that_is_killed_after_any_write_leaves_a_good_checkpoint(
             checkpoint.save(tiny_run, changed)
     good = [checkpoint.good_bytes(tiny_run / name) for name in (checkpoint.CURRENT, checkpoint.PREVIOUS)]
     assert any(data is not None for data in good)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv"])
+@pytest.mark.parametrize("epochs", [4, 6])
+def test_a_kill_between_a_checkpoint_and_its_metrics_loses_no_line_of_them(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tiny_run: Path,
+    digits: Data,
+    tiny_config: VAEConfig,
+    tiny_options: Options,
+    name: str,
+    epochs: int,
+) -> None:
+    options, out, real = (
+        msgspec.structs.replace(tiny_options, epochs=epochs),
+        tmp_path / "killed",
+        checkpoint.write_bytes,
+    )
+    fit(digits, tiny_config, options, out=tiny_run, resume=True)
+
+    def killed(path: Path, data: bytes) -> None:
+        state = checkpoint.read_state(out) if path.name == name else None
+        if state is not None and state.epoch == 4:
+            raise KeyboardInterrupt
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(digits, tiny_config, options, out=out)
+    fit(digits, tiny_config, options, out=out, resume=True)
+    for table in ("metrics.jsonl", "metrics.csv"):
+        assert (out / table).read_text() == (tiny_run / table).read_text()
 
 
 def test_a_first_save_that_is_killed_counts_as_no_checkpoint_yet(tiny_run: Path) -> None:

@@ -242,6 +242,15 @@ def test_clipping_bounds_the_gradient_of_every_step(
     assert norms[4:] == pytest.approx([0.5] * 4, rel=1e-3)
 
 
+def test_adam_with_its_eps_makes_the_same_steps_whatever_the_unit_of_the_loss(tmp_path: Path, digits: Data) -> None:
+    options = Options(objective="autoencoder", epochs=10, batch_size=8, limit=100, device="cpu")  # 130 steps
+    for std, adam_eps in ((1.0, 1e-8), (1e7, 1e-22)):  # gradients of the second are 1e-14 of the first's
+        config = config_for(digits, net="mlp", hidden=(16,), posterior="none", likelihood="gaussian", std=std)
+        fit(digits, config, replace(options, adam_eps=adam_eps), out=tmp_path / f"{std}")
+    for name, value in weights(tmp_path / "1.0").items():
+        torch.testing.assert_close(weights(tmp_path / f"{1e7}")[name], value, rtol=0, atol=0.01)
+
+
 def test_bf16_trains_float32_weights_to_nearly_the_same_elbo(
     tmp_path: Path, tiny_run: Path, digits: Data, tiny_config: VAEConfig, tiny_options: Options
 ) -> None:
@@ -371,6 +380,18 @@ def test_a_model_of_another_shape_is_refused(tmp_path: Path, digits: Data) -> No
         fit(digits, config, out=tmp_path / "run")
 
 
+def test_numbers_of_numpy_and_lists_make_the_run_of_plain_numbers_and_tuples(
+    tmp_path: Path, digits: Data, tiny_run: Path, tiny_config: VAEConfig, tiny_options: Options
+) -> None:
+    config = config_for(digits, net="mlp", hidden=[np.int64(16)], latent=np.int32(3))  # type: ignore[arg-type]
+    options = replace(tiny_options, epochs=np.int64(4), seed=np.uint64(5), beta=np.float32(1), limit=np.array(100))
+    assert (config, options) == (tiny_config, tiny_options)
+    fit(digits, config, replace(options, epochs=np.int64(2)), out=tmp_path / "parts")
+    assert read_run(tmp_path / "parts").record.config == config
+    fit(digits, config, options, out=tmp_path / "parts", resume=True)
+    assert same(tmp_path / "parts", tiny_run)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
 def test_cuda_without_a_card_is_refused_and_auto_takes_the_cpu(tmp_path: Path, digits: Data) -> None:
     with pytest.raises(DeviceUnavailable, match=r"cuda asked for, but torch .* sees no card; use --device cpu"):
@@ -391,6 +412,11 @@ def test_training_leaves_torch_s_settings_and_generator_as_they_were(
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs: must be int, got 1.5"),
+        ({"batch_size": 16.0}, "batch_size: must be int, got 16.0"),
+        ({"lr": "3"}, "lr: must be float, got '3'"),
+        ({"patience": True}, r"patience: must be int \| None, got True"),
+        ({"compile": "no"}, "compile: must be bool, got 'no'"),
         ({"patience": 0}, "patience: must be at least 1, got 0"),
         ({"checkpoint_every": 0}, "checkpoint_every: must be at least 1, got 0"),
         ({"clip_norm": 0.0}, "clip_norm: must be a finite number above 0, got 0.0"),

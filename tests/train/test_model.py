@@ -56,6 +56,11 @@ def test_likelihood_constants_are_those_of_the_law() -> None:
         ({"input_shape": (1, 0)}, "input_shape: must hold"),
         ({"net": "conv", "input_shape": (1, 1, 8, 8)}, r"net: conv needs rows of .*, got \[1, 1, 8, 8\]; use mlp"),
         ({"net": "resnet", "input_shape": (1, 3, 8)}, r"net: resnet needs .* sides of at least 4, got \[1, 3, 8\]"),
+        (
+            {"net": "resnet", "hidden": (4, 4, 1), "input_shape": (1, 4, 4)},
+            "normalises 2 channels or more where its map",
+        ),
+        ({"net": "resnet", "hidden": (4, 1, 4), "input_shape": (4,)}, r"one place, got \[4, 1, 4\]; give wider or"),
         ({"net": "resnet", "hidden": (4, 4, 4), "input_shape": (1, 8, 6)}, r"multiples of 4, got \[8, 6\]; give fewer"),
         ({"upsample": "nearest"}, "upsample: belongs to net conv or resnet, got mlp; leave upsample out"),
         ({"net": "conv", "upsample": "bilinear"}, "upsample: must be one of transposed, nearest, subpixel, got 'bil"),

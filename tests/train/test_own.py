@@ -14,6 +14,7 @@ from reparam.errors import OptionError
 from reparam_train.checkpoint import read_run
 from reparam_train.cli import train
 from reparam_train.data import Data
+from reparam_train.loop import fit
 from reparam_train.model import VAE
 from reparam_train.options import Options, VAEConfig, config_for
 from reparam_train.plan import plan
@@ -98,6 +99,11 @@ def narrow(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
     return Moments(config), nn.Linear(config.latent, 5)
 
 
+def fixed(config: VAEConfig) -> tuple[nn.Module, nn.Module]:
+    encoder, raw = linear(config)
+    return encoder.requires_grad_(False), raw.requires_grad_(False)
+
+
 def one(config: VAEConfig) -> Any:
     return Moments(config)
 
@@ -161,6 +167,18 @@ def test_a_pair_that_breaks_the_contract_is_refused_when_the_model_is_built(
 ) -> None:
     with pytest.raises(OptionError, match=rf"^net: {__name__}:{net.__name__}.*{message}"):
         VAE.build(digits_config(net), seed=1)
+
+
+def test_a_pair_that_has_nothing_to_train_is_refused_and_frozen_layers_stay_as_they_are(
+    tmp_path: Path, digits: Data, digits_config: Any
+) -> None:
+    options = Options(epochs=1, limit=64, device="cpu")
+    with pytest.raises(OptionError, match=rf"^net: {__name__}:fixed must have weights to train, got none; give it"):
+        fit(digits, digits_config(fixed), options, out=tmp_path / "fixed")
+    config = digits_config(fixed, likelihood="gaussian")  # its standard deviation is learned
+    fit(digits, config, options, out=tmp_path / "run")
+    found, first = read_run(tmp_path / "run").model.state_dict(), VAE.build(config, seed=0).state_dict()
+    assert [name for name in first if not found[name].equal(first[name])] == ["likelihood.log_std"]
 
 
 def test_a_function_that_no_other_program_can_import_is_refused(

@@ -64,15 +64,36 @@ CASES = {
     "optimal scale": ("--likelihood", "gaussian", "--scale", "optimal"),
     "importance weighted": ("--objective", "iwae", "--samples", "3", "--posterior", "laplace"),
     "autoencoder": ("--objective", "autoencoder", "--likelihood", "gaussian"),
-    "convolutional": ("--net", "conv", "--hidden", "4,8"),
+    "a net of one's own": ("--net", "nets_with_more:build"),
+    "convolutional": ("--net", "conv", "--hidden", "4,8", "--upsample", "subpixel"),
 }
+
+
+OWN = '''
+"""A linear net with a layer that nothing uses."""
+from math import prod
+from torch import nn
+
+class Encoder(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.mean, self.logvar = (nn.Linear(prod(config.input_shape), config.latent) for _ in range(2))
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.mean(x.flatten(1)), self.logvar(x.flatten(1))
+
+def build(config):
+    raw = nn.Linear(config.latent, prod(config.raw_shape))
+    return Encoder(config), nn.Sequential(raw, nn.Unflatten(1, config.raw_shape))
+'''
 
 
 QUICK = "free bits and dynamic binarisation"  # the case with the most that must be averaged
 
 
 def check_same(case: str, folder: Path) -> None:
-    # uneven slices of 14 and 15 rows, and a last batch of one row, of which the first process has none
+    # uneven slices of 14 and 15 rows, and a last batch of one row, which both processes take
     words = (*SMALL, *CASES[case], "--epochs", "1", "--limit", str(29 * (STEPS - 1) + 1))
     train(1, folder / "one", *words)
     printed = train(2, folder / "two", *words)
@@ -90,7 +111,11 @@ def test_two_processes_make_one_process_s_weights(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.keys() - {QUICK})
-def test_two_processes_make_one_process_s_weights_with_every_objective(case: str, tmp_path: Path) -> None:
+def test_two_processes_make_one_process_s_weights_whatever_they_train(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_with_more.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
     check_same(case, tmp_path)
 
 
@@ -127,9 +152,18 @@ def test_what_one_process_refuses_all_refuse(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 29, 64])
+@pytest.mark.parametrize("rows", [8, 29, 64])
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_the_slices_of_a_batch_are_all_of_it_once_and_in_order(rows: int, size: int) -> None:
     slices = [Group(rank, size).slice(rows) for rank in range(size)]
     assert [place for piece in slices for place in piece] == list(range(rows))
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 29])
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_the_slices_of_a_batch_are_never_empty_and_their_weighed_means_make_its_mean(rows: int, size: int) -> None:
+    groups = [Group(rank, size) for rank in range(size)]
+    means = [sum(group.slice(rows)) / len(group.slice(rows)) for group in groups]
+    found = sum(mean * group.share(rows) for mean, group in zip(means, groups, strict=True))
+    assert found == pytest.approx((rows - 1) / 2)

@@ -151,10 +151,16 @@ def save(path: Path, state: State) -> None:
     buffer = io.BytesIO()
     torch.save({name: getattr(state, name) for name in state.__struct_fields__}, buffer)
     _write_hashed(path / CURRENT, buffer.getvalue())
-    if state.metrics:
-        last_step = state.metrics.get("step", state.step)
-        lines = [line for line in _metrics(path) if line.get("step", 0) < last_step]  # a fallback forgets later ones
-        _write_metrics(path, [*lines, state.metrics])
+    write_metrics(path, state)
+
+
+def write_metrics(path: Path, state: State) -> None:
+    """The validations up to this state, once more where a kill came between a checkpoint and its line."""
+    if not state.metrics:
+        return
+    last_step = state.metrics.get("step", state.step)
+    lines = [line for line in _metrics(path) if line.get("step", 0) < last_step]  # a fallback forgets later ones
+    _write_metrics(path, [*lines, state.metrics])
 
 
 def _write_metrics(path: Path, lines: list[dict[str, float]]) -> None:

@@ -35,7 +35,7 @@ class CompiledStep:
         self, objective: Objective, optimizer: torch.optim.Optimizer, *, clip_norm: float | None, amp: bool
     ) -> None:
         self._optimizer = optimizer
-        self._parameters = dict(objective.named_parameters())
+        self._parameters = {name: value for name, value in objective.named_parameters() if value.requires_grad}
         settings: dict[str, Any] = optimizer.param_groups[0]
         self._betas: tuple[float, float] = settings["betas"]
         first, second = self._betas

@@ -33,8 +33,17 @@ class Group:
         return self.rank == 0
 
     def slice(self, rows: int) -> range:
-        """The places of a batch of so many rows that are this process's own; neighbouring, and empty for few rows."""
+        """The places of a batch of so many rows that are this process's own, neighbouring.
+
+        Of fewer rows than processes each takes all: not every layer can go back through an empty batch.
+        """
+        if rows < self.size:
+            return range(rows)
         return range(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
+
+    def share(self, rows: int) -> float:
+        """The weight of this process's slice in the mean over so many rows; those of all processes add up to 1."""
+        return 1 / self.size if rows < self.size else len(self.slice(rows)) / rows
 
     def once(self, function: Callable[[], _T]) -> _T:
         """What a function gives or raises in the first process, where alone it is called, in all of them."""
@@ -69,11 +78,16 @@ class Group:
         distributed.all_reduce(number, distributed.ReduceOp.MAX)
         return total.item(), int(number.item())
 
-    def averaging(self, module: nn.Module) -> nn.Module:
-        """The module, so wrapped that a backward pass leaves the mean of all processes' gradients."""
+    def averaging(self, module: nn.Module, *, all_used: bool) -> nn.Module:
+        """The module, so wrapped that a backward pass leaves the mean of all processes' gradients.
+
+        Args:
+            module: the same in all processes.
+            all_used: whether each pass uses every parameter; else those without a gradient are looked for.
+        """
         if self.size == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=not all_used)
 
 
 def row_mean(values: Tensor) -> Tensor:

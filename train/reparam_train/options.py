@@ -11,7 +11,7 @@ import msgspec
 
 from reparam.errors import OptionError
 from reparam.laws import Law, check_seed
-from reparam_train import functions, sizes
+from reparam_train import functions, sizes, typed
 from reparam_train.data.columns import Column
 from reparam_train.data.split import Binarize, Data
 
@@ -64,7 +64,7 @@ def _positive(name: str, value: float) -> None:
 
 
 class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is needed to build a model's layers. Raises `OptionError` where the fields contradict each other."""
+    """All that is needed to build a model's layers. Raises `OptionError` for wrong types and fields at odds."""
 
     net: str
     """"mlp"; "conv" or "resnet" for rows of shape (length,), (channels, length) or (channels, height, width); or your
@@ -97,6 +97,7 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     (gaussian) is the root mean square of x - x_hat."""
 
     def __post_init__(self) -> None:
+        typed.settle(self)
         _choose("activation", self.activation, ACTIVATIONS)
         _choose("posterior", self.posterior, POSTERIORS)
         _choose("likelihood", self.likelihood, LIKELIHOODS)
@@ -179,7 +180,7 @@ class VAEConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model is trained. Raises `OptionError` for values out of range."""
+    """How a model is trained. Raises `OptionError` for values of another type or out of range."""
 
     epochs: int = 100
     """Passes over the training split."""
@@ -236,6 +237,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ("dynamic"); test rows always once."""
 
     def __post_init__(self) -> None:
+        typed.settle(self)
         _choose("device", self.device, DEVICES)
         _choose("binarize", self.binarize, BINARIZE)
         _choose("schedule", self.schedule, SCHEDULES)

@@ -52,6 +52,11 @@ def check(net: str, shape: tuple[int, ...], hidden: tuple[int, ...]) -> None:
             f"hidden: {len(hidden)} levels of a resnet need sides that are multiples of {factor}, got "
             f"{list(maps(shape)[1:])}; give fewer levels, or pad the data"
         )
+    if net == "resnet" and 1 in hidden[-2:] and set(latent_sides(shape, levels=len(hidden))) == {1}:
+        raise OptionError(
+            f"hidden: a resnet normalises 2 channels or more where its map is one place, got {list(hidden)}; "
+            "give wider or fewer levels"
+        )
 
 
 def hidden(net: str, shape: tuple[int, ...]) -> tuple[int, ...]:

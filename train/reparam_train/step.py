@@ -17,6 +17,7 @@ from reparam_train.training import Training
 
 _SWEEP_EVERY: Final = 100  # steps
 _FADED: Final = 1e-30
+_LEAST_EPS: Final = 1e-12  # a thousand times the root of what is faded
 _ROWS_AT_ONCE: Final = 2048
 _BYTES_AT_ONCE: Final = 2**24
 
@@ -30,6 +31,8 @@ class Batch(NamedTuple):
     """[draws, rows, *latent]; no draws for a plain autoencoder."""
     rows: int
     """Of the global batch."""
+    share: float
+    """Weight of the slice in the mean over the global batch."""
 
 
 def batches(training: Training, order: npt.NDArray[np.int64], steps: range) -> Iterator[Batch]:
@@ -64,7 +67,7 @@ def _several(training: Training, order: npt.NDArray[np.int64], steps: range) -> 
     law = config.law if draws else "normal"
     eps = keyed.training_noise(options.seed, rows=rows, shape=config.latent_shape, law=law, draws=draws)
     for start, end, count in zip(ends, ends[1:], sizes, strict=False):
-        yield Batch(x[start:end], eps[:, start:end], count)
+        yield Batch(x[start:end], eps[:, start:end], count, training.group.share(count))
 
 
 def _sweep(optimizer: torch.optim.Optimizer) -> None:
@@ -72,8 +75,8 @@ def _sweep(optimizer: torch.optim.Optimizer) -> None:
 
     A weight that gets no gradient for some hundred steps, such as that of a pixel which is nearly always black, has a
     first moment that decays into subnormal numbers, which processors add and multiply many times slower. At 1e-30 it
-    moves no weight: what Adam adds to the denominator is far larger. Between two sweeps a moment decays to 0.9^100 of
-    itself, so none is ever subnormal.
+    moves no weight: what Adam adds to the denominator is far larger, or there is no sweep. Between two sweeps a moment
+    decays to 0.9^100 of itself, so none is ever subnormal.
     """
     for state in optimizer.state.values():
         for name in ("exp_avg", "exp_avg_sq"):
@@ -92,27 +95,25 @@ def take(training: Training, given: Batch, *, signal: int) -> None:
     weight = torch.tensor(training.objective.weight(training.step), device=training.device)
     lr = step_size(training.options, step=training.step, steps_per_epoch=training.steps_per_epoch)
     if training.compiled is None:
-        total = _by_parts(training, (x, eps, weight), given.rows, lr=lr, signal=signal)
+        total = _by_parts(training, (x, eps, weight), given.share, lr=lr, signal=signal)
     else:
         loss = training.compiled(x, eps, weight, step=training.step, lr=lr)
         total, training.asked = training.group.agree(loss, signal)
         _check_finite(training, total)
     training.step += 1
-    if training.step % _SWEEP_EVERY == 0:
+    if training.step % _SWEEP_EVERY == 0 and training.options.adam_eps >= _LEAST_EPS:
         _sweep(training.optimizer)
     training.losses += total * given.rows
 
 
 def _by_parts(
-    training: Training, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], rows: int, *, lr: float, signal: int
+    training: Training, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], share: float, *, lr: float, signal: int
 ) -> float:
     """Loss, gradient and update one after the other, shared among the processes; the loss of the global batch."""
-    x, group = batch[0], training.group
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=training.options.amp == "bf16"):
+    group = training.group
+    with torch.autocast(training.device.type, torch.bfloat16, enabled=training.options.amp == "bf16"):
         loss: torch.Tensor = training.loss(*batch)  # mean over this process's rows
-    share = len(x) / rows  # of the global batch
-    part = loss * share if len(x) else torch.zeros_like(loss)
-    total, training.asked = group.agree(part, signal)
+    total, training.asked = group.agree(loss * share, signal)
     _check_finite(training, total)
     training.optimizer.zero_grad()
     # gradients are averaged over the processes: times their number, the mean over the rows of the global batch

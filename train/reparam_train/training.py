@@ -13,7 +13,7 @@ from reparam_train.compiled import CompiledStep, fits
 from reparam_train.data.split import Data
 from reparam_train.distributed import Group
 from reparam_train.model import VAE
-from reparam_train.options import Options, VAEConfig
+from reparam_train.options import NETS, Options, VAEConfig
 
 
 @dataclass
@@ -61,6 +61,8 @@ def build(
 ) -> Training:
     """A run at step 0. Adam: D. P. Kingma and J. Ba, ICLR 2015 (arXiv:1412.6980)."""
     model = VAE.build(config, seed=options.seed)
+    if not any(value.requires_grad for value in model.parameters()):
+        raise OptionError(f"net: {config.net} must have weights to train, got none; give it layers that learn")
     model.start_at(torch.as_tensor(data.train.mean()))
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr, eps=options.adam_eps, fused=True)
@@ -71,7 +73,7 @@ def build(
         run.compiled = CompiledStep(objective, optimizer, clip_norm=options.clip_norm, amp=options.amp == "bf16")
     elif options.compile:
         objective.compile(dynamic=False)  # pyright: ignore[reportUnknownMemberType]  # torch leaves it untyped
-    run.loss = group.averaging(objective)
+    run.loss = group.averaging(objective, all_used=config.net in NETS)  # of an own net nobody knows
     return run
 
 
@@ -84,6 +86,7 @@ def restore(training: Training) -> None:
         begun, given = math.ceil(state.step / training.steps_per_epoch), training.options.epochs
         raise OptionError(f"epochs: {training.folder} has begun epoch {begun}, got {given}; give more")
     checkpoint.load_model(training.folder, training.model, state)
+    training.group.once(lambda: checkpoint.write_metrics(training.folder, state))
     training.optimizer.load_state_dict(state.optimizer)
     training.epoch, training.step, training.metrics = state.epoch, state.step, state.metrics
     training.losses, training.best, training.stale = state.losses, state.best, state.stale

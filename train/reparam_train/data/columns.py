@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from reparam.errors import OptionError
+from reparam_train import typed
 
 Kind = Literal["gaussian", "bernoulli", "categorical"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -28,6 +29,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """gaussian: about how far they spread."""
 
     def __post_init__(self) -> None:
+        typed.settle(self)
         if self.kind not in KINDS:
             raise OptionError(f"columns: {self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
         if (self.kind == "categorical") != (len(self.categories) >= 2):

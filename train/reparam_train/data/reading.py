@@ -5,6 +5,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from reparam.errors import OptionError
+from reparam_train import typed
 
 RowLayout = Literal["features", "signal", "image"]
 ROW_LAYOUTS: Final[tuple[RowLayout, ...]] = get_args(RowLayout)
@@ -22,6 +23,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     number of axes."""
 
     def __post_init__(self) -> None:
+        typed.settle(self)
         if self.test_every is not None and self.test_every < 2:
             raise OptionError(f"test_every: must be at least 2, so that rows are left to train, got {self.test_every}")
         if self.layout is not None and self.layout not in ROW_LAYOUTS:
