@@ -91,6 +91,26 @@ def test_a_folder_is_decoded_once_and_again_when_an_image_changes(
     assert load(images).sha256 != first.sha256
 
 
+def test_folders_whose_images_have_the_same_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    for name, brighter in (("dark", 0), ("bright", 100)):
+        for number, pixels in enumerate(PIXELS):
+            file = tmp_path / name / f"{number:02}.bmp"
+            save(file, pixels // 2 + brighter)
+            os.utime(file, (0, 0))  # as an archive without times unpacks
+    dark, bright = every(load(tmp_path / "dark")), every(load(tmp_path / "bright"))
+    np.testing.assert_allclose(bright - dark, 100 / 255, atol=1e-6)
+
+
+def test_grey_images_are_grey_whatever_they_were_decoded_with_before(tmp_path: Path) -> None:
+    for number, pixels in enumerate(PIXELS):
+        save(tmp_path / "images" / "train" / f"{number:02}.png", pixels)
+    save(tmp_path / "images" / "test" / "0.png", np.zeros((5, 6, 3), np.uint8))
+    assert load(tmp_path / "images").shape == (3, 5, 6)
+    (tmp_path / "images" / "test" / "0.png").unlink()
+    (tmp_path / "images" / "test").rmdir()
+    assert load(tmp_path / "images").shape == (1, 5, 6)
+
+
 def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = folder(tmp_path)
     monkeypatch.delenv("REPARAM_CACHE")

@@ -45,7 +45,8 @@ def read(folder: Path) -> Arrays:
 
     Returns:
         Memory-mapped arrays in the cache: $REPARAM_CACHE, or reparam in $XDG_CACHE_HOME, or ~/.cache/reparam. Their
-        names are hashes of the images' names, sizes and times, so a changed folder is decoded again.
+        names are hashes of the folder's path and the images' names, sizes and times, so a changed folder is decoded
+        again.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -61,7 +62,7 @@ def read(folder: Path) -> Arrays:
     for part, found in zip(parts, files, strict=True):
         if not found:
             raise InputNotFound(f"{part}: no images in this folder; give {', '.join(_FORMATS)} files")
-    names = [_cache_file(folder, found) for found in files]
+    names = _cache_files(folder, files)
     if not all(name.is_file() for name in names):
         shape = _common_shape([file for found in files for file in found])
         for name, found in zip(names, files, strict=True):
@@ -79,19 +80,22 @@ def _found(folder: Path) -> Iterator[Path]:
                 yield Path(here) / name
 
 
-def _cache_file(folder: Path, files: list[Path]) -> Path:
-    """Where the array of these files lies; the files of a split are not told from a folder of their own."""
-    facts = [(file.relative_to(folder).as_posix(), *_size_and_time(file)) for file in files]
-    key = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
-    return _cache_folder() / f"images-{key[:32]}.npy"
+def _cache_files(folder: Path, files: list[list[Path]]) -> list[Path]:
+    """Where the array of each split lies; all files are in each name, as one coloured image makes all of them RGB.
+
+    The path and the time of the last change of any kind tell archives apart whose files have one name, size and time.
+    """
+    facts = [[(file.relative_to(folder).as_posix(), *_size_and_times(file)) for file in found] for found in files]
+    key = hashlib.sha256(json.dumps([_VERSION, str(folder.resolve()), facts]).encode()).hexdigest()
+    return [_cache_folder() / f"images-{key[:32]}-{number}.npy" for number in range(len(files))]
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
+def _size_and_times(file: Path) -> tuple[int, int, int]:
     try:
         found = file.stat()
     except OSError as error:  # a link to nowhere
         raise InputError(f"{file}: cannot be read ({error.strerror or error}); restore or remove it") from None
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _cache_folder() -> Path:
