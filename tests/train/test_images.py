@@ -91,6 +91,27 @@ def test_a_folder_is_decoded_once_and_again_when_an_image_changes(
     assert load(images).sha256 != first.sha256
 
 
+def test_linked_folders_are_read_and_a_link_around_is_not_followed(tmp_path: Path) -> None:
+    images = folder(tmp_path)
+    (images / "odd").rename(tmp_path / "elsewhere")
+    (images / "odd").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "around").symlink_to(images)
+    assert np.array_equal(every(load(images))[:, 0] * 255, np.concatenate([PIXELS[::2], PIXELS[1::2]]))
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, scandir = folder(tmp_path), os.scandir
+
+    def closed(place: Path) -> Any:
+        if Path(place).name == "odd":
+            raise PermissionError(13, "Permission denied")
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(InputError, match=r"images/odd: cannot be read \(Permission denied\); make it readable"):
+        load(images)
+
+
 def test_folders_whose_images_have_the_same_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
     for name, brighter in (("dark", 0), ("bright", 100)):
         for number, pixels in enumerate(PIXELS):

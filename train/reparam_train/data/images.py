@@ -71,13 +71,22 @@ def read(folder: Path) -> Arrays:
     return Arrays(*arrays)
 
 
-def _found(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, hidden ones left out, in no order."""
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if Path(name).suffix.lower() in _FORMATS and not name.startswith("."):
-                yield Path(here) / name
+def _found(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Image files below a folder, links followed and hidden ones left out, in no order; `above` are folders around."""
+    here = os.path.realpath(folder)
+    if here in above:  # a link to a folder that it lies in
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}); make it readable or move it") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _found(folder / entry.name, above | {here})
+        elif Path(entry.name).suffix.lower() in _FORMATS:
+            yield folder / entry.name
 
 
 def _cache_files(folder: Path, files: list[list[Path]]) -> list[Path]:
