@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 _FORMATS: Final = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
 }  # fmt: skip
-_GREY: Final = ("1", "L")
-_COLOUR: Final = ("LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_GREY: Final = ("1", "L", "LA")
+_COLOUR: Final = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_DEEP: Final = re.compile(";16[BLN]")  # in Pillow's name of how values are stored
 _VERSION: Final = 1  # of what a cached array holds
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -51,7 +53,8 @@ def read(folder: Path) -> Arrays:
     Raises:
         MissingExtra: Pillow is not installed.
         InputNotFound: no images.
-        InputError: an image that is broken, of another size than the first, too large, or with more than 8 bits; named.
+        InputError: an image that is broken, of another size than the first, too large, with more than 8 bits, or one of
+            several in a file; named.
         OutputError: the cache cannot be written.
     """
     need("PIL", what="a folder of images", extra="images")
@@ -119,9 +122,14 @@ def _common_shape(files: list[Path]) -> Shape:
     first, grey = None, True
     for file in _shown(files, "reading headers"):
         with _opened(file) as image:
-            size, mode = image.size, image.mode
+            size, mode, deep = image.size, image.mode, _DEEP.search(str(getattr(image, "tile", "")))
+            frames = _frames(file, image)
         if mode not in _GREY and mode not in _COLOUR:
             raise InputError(f"{file}: must have 8 bits a channel, got mode {mode}; convert it")
+        if deep:  # Pillow would drop the lower half of each value
+            raise InputError(f"{file}: must have 8 bits a channel, got 16; convert it")
+        if frames > 1:
+            raise InputError(f"{file}: must hold one image, got {frames}; write each to a file of its own")
         grey = grey and mode in _GREY
         first = first or size
         if size != first:
@@ -131,6 +139,14 @@ def _common_shape(files: list[Path]) -> Shape:
             )
     assert first is not None  # there is a file at least
     return (1 if grey else 3, first[1], first[0])
+
+
+def _frames(file: Path, image: "Image") -> int:
+    """How many images a file holds; a camera's preview behind its photo (MPO) is none."""
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception as error:  # counting reads on, and a broken file makes Pillow raise whatever it stumbles over
+        raise InputError(f"{file}: cannot be read ({error}); restore or remove it") from None
 
 
 def _decode(name: Path, files: list[Path], shape: Shape) -> None:
