@@ -224,13 +224,25 @@ def test_lists_that_cannot_be_read_are_usage_errors(tmp_path: Path, option: list
     assert "with commas between them" in result.output
 
 
-def test_a_folder_is_gone_on_with_only_by_the_same_study_on_the_same_rows(tmp_path: Path, compared: Path) -> None:
+@pytest.mark.parametrize("option", [["--lr", "0.5"], ["--limit", "60"], ["--latent", "2"]])
+def test_what_a_study_was_started_with_stays_when_something_else_is_refused(compared: Path, option: list[str]) -> None:
+    before = (compared / runs.FILE).read_bytes()
+    with pytest.raises(OptionError, match=f"{option[0][2:]}: .* was started with .*, got {option[1]}; leave it"):
+        raise_(run(cli.compare, "digits", "--out", compared, "--resume", *option))
+    assert (compared / runs.FILE).read_bytes() == before
+
+
+def test_a_folder_is_gone_on_with_only_by_the_same_study_on_the_same_rows(
+    tmp_path: Path, compared: Path, digits: Data
+) -> None:
     with pytest.raises(OptionError, match="exists already; continue it with --resume"):
         raise_(run(cli.compare, "digits", "--out", compared, *SMALL))
     with pytest.raises(OptionError, match="holds a compare, got sweep; use another --out"):
         raise_(run(cli.sweep, "digits", "--out", compared, "--resume"))
-    with pytest.raises(InputError, match="not the rows of"):
-        raise_(run(cli.compare, "digits", "--out", compared, "--resume", "--limit", "60"))
+    other = tmp_path / "other.npy"
+    np.save(other, digits.train.batch(np.arange(100)))
+    with pytest.raises(InputError, match=r"other.npy: not the rows that .* was trained on"):
+        raise_(run(cli.compare, other, "--out", compared, "--resume"))
     with pytest.raises(CheckpointError, match=r"not a study \(study.json: .*\); leave --resume out"):
         raise_(run(cli.compare, "digits", "--out", tmp_path, "--resume"))
 
