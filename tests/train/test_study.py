@@ -247,6 +247,33 @@ def test_a_folder_is_gone_on_with_only_by_the_same_study_on_the_same_rows(
         raise_(run(cli.compare, "digits", "--out", tmp_path, "--resume"))
 
 
+def test_a_table_is_studied_as_it_was_asked_to_be_read_on_resuming_too(tmp_path: Path) -> None:
+    table, out = tmp_path / "table.csv", tmp_path / "study"
+    lines = (f"{i},{math.sin(i) * 1e4},{('red', 'green')[i % 2]},{i % 3}" for i in range(60))
+    table.write_text("\n".join(["id,income,colour,zip", *lines]))
+    tiny = ["--hidden", "4", "--latent", "2", "--epochs", "1", "--device", "cpu", "--threads", "1", "--samples", "0"]
+    reading = ["--column", "id=drop", "--column", "zip=categorical", "--test-every", "4"]
+    ok(cli.compare, table, "--out", out, "--seeds", "3", *PAIR, *tiny, *reading)
+    ok(cli.compare, table, "--out", out, "--resume", "--seeds", "3,5")
+    found = msgspec.json.decode((out / compare.FILE).read_bytes(), type=compare.Comparison)
+    assert (found.space.training_rows, found.space.test_rows) == (45, 15)
+    assert [column.name for column in found.study.columns] == ["income", "colour", "zip"]
+    for path in (out / runs.RUNS).iterdir():
+        assert (read_run(path).record.reading, read_run(path).record.columns) == (
+            found.study.reading,
+            found.study.columns,
+        )
+    with pytest.raises(OptionError, match=r"test_every: .* was started with 4, got 5; leave it out"):
+        raise_(run(cli.compare, table, "--out", out, "--resume", "--test-every", "5"))
+
+
+def test_signals_are_swept_where_the_layout_says_so(tmp_path: Path) -> None:
+    np.save(tmp_path / "signals.npy", np.random.default_rng(0).normal(size=(40, 2, 16)).astype(np.float32))
+    words = ["--layout", "signal", "--latent", "2", "--epochs", "1", "--device", "cpu", "--threads", "1"]
+    ok(cli.sweep, tmp_path / "signals.npy", "--out", tmp_path / "study", "--beta", "1", "--seeds", "0", *words)
+    assert runs.read(tmp_path / "study", "sweep").config.input_shape == (2, 16)
+
+
 def test_without_matplotlib_a_study_does_not_begin(
     tmp_path: Path, digits: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
