@@ -20,7 +20,7 @@ from reparam_train.data import Data
 from reparam_train.evaluators import evaluate
 from reparam_train.options import Options, config_for
 from reparam_train.signals import Interrupted
-from reparam_train.study import cli, compare, runs, sweep
+from reparam_train.study import cli, compare, runs, sweep, sweep_picture
 
 pytest.importorskip("matplotlib", reason="studies draw with matplotlib, of the extra `report`")
 TINY = ["--hidden", "4,6", "--latent", "3", "--limit", "80", "--epochs", "2", "--device", "cpu", "--threads", "1"]
@@ -189,6 +189,16 @@ def test_rows_that_are_no_images_are_studied_too(tmp_path: Path, command: Any) -
         assert math.isfinite(arm["mean"]["frechet"])
     (picture,) = (tmp_path / "study").glob("*.png")
     assert is_png(picture.read_bytes())
+
+
+def test_the_active_units_of_a_spatial_latent_are_told_out_of_all_its_dimensions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[Any] = []
+    monkeypatch.setattr(sweep_picture, "png", lambda page: (pages.append(page), b"")[1])
+    words = ["--net", "resnet", "--seeds", "0", "--samples", "0", *TINY]  # z is [3, 4, 4]
+    ok(cli.sweep, "digits", "--out", tmp_path / "study", "--beta", "1", *words)
+    assert any("of 48 active" in text.get_text() for text in pages[0].axes[0].texts)
 
 
 def test_binarised_rows_are_scored_binarised_and_compared_in_grey(tmp_path: Path) -> None:
