@@ -14,6 +14,8 @@ from torch.utils.data import TensorDataset
 from reparam.errors import InputError, InputNotFound, InputTypeError, OptionError
 from reparam_train.data import Data, from_arrays, from_dataset, load
 from reparam_train.data.columns import Column
+from reparam_train.data.reading import Reading
+from reparam_train.data.sources import load_as
 from reparam_train.options import config_for
 
 ROWS = np.random.default_rng(0).normal(size=(20, 3, 16)).astype(np.float32)
@@ -172,6 +174,7 @@ rows = np.arange(40, dtype=np.float32).reshape(20, 2)
 def array(): return rows
 def pair(): return rows, rows[:3]
 def data(): return from_arrays(rows, test_every=4, name="made")
+def signals(): return from_arrays(rows, test_every=4, layout="signal")
 def fails(): raise RuntimeError("no disk\\nhere")
 def text(): return "rows"
 def takes(name): return rows
@@ -223,3 +226,10 @@ def test_options_that_the_data_of_a_function_have_already_are_refused(module: Pa
         load("mine:data", columns={"a": "drop"})
     with pytest.raises(OptionError, match="layout: mine:data returns Data, which has its layout, got signal"):
         load("mine:data", layout="signal")
+
+
+def test_data_of_a_function_are_read_again_by_the_reading_that_a_run_recorded(module: Path) -> None:  # noqa: ARG001
+    first = load("mine:signals")
+    assert first.reading == Reading(test_every=4, layout="signal")
+    again = load_as("mine:signals", first.reading, first.columns)
+    assert (again.shape, again.sha256, len(again.test)) == ((1, 2), first.sha256, 5)

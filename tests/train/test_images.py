@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,53 @@ def test_a_folder_is_decoded_once_and_again_when_an_image_changes(
     assert load(images).sha256 != first.sha256
 
 
+def test_grey_images_with_transparency_are_grey(tmp_path: Path) -> None:
+    for number, pixels in enumerate(PIXELS):
+        save(tmp_path / "images" / f"{number:02}.png", np.stack([pixels, 255 - pixels], -1))
+    assert np.array_equal(every(load(tmp_path / "images")) * 255, PIXELS[:, None])
+
+
+def test_linked_folders_are_read_and_a_link_around_is_not_followed(tmp_path: Path) -> None:
+    images = folder(tmp_path)
+    (images / "odd").rename(tmp_path / "elsewhere")
+    (images / "odd").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "around").symlink_to(images)
+    assert np.array_equal(every(load(images))[:, 0] * 255, np.concatenate([PIXELS[::2], PIXELS[1::2]]))
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, scandir = folder(tmp_path), os.scandir
+
+    def closed(place: Path) -> Any:
+        if Path(place).name == "odd":
+            raise PermissionError(13, "Permission denied")
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(InputError, match=r"images/odd: cannot be read \(Permission denied\); make it readable"):
+        load(images)
+
+
+def test_folders_whose_images_have_the_same_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    for name, brighter in (("dark", 0), ("bright", 100)):
+        for number, pixels in enumerate(PIXELS):
+            file = tmp_path / name / f"{number:02}.bmp"
+            save(file, pixels // 2 + brighter)
+            os.utime(file, (0, 0))  # as an archive without times unpacks
+    dark, bright = every(load(tmp_path / "dark")), every(load(tmp_path / "bright"))
+    np.testing.assert_allclose(bright - dark, 100 / 255, atol=1e-6)
+
+
+def test_grey_images_are_grey_whatever_they_were_decoded_with_before(tmp_path: Path) -> None:
+    for number, pixels in enumerate(PIXELS):
+        save(tmp_path / "images" / "train" / f"{number:02}.png", pixels)
+    save(tmp_path / "images" / "test" / "0.png", np.zeros((5, 6, 3), np.uint8))
+    assert load(tmp_path / "images").shape == (3, 5, 6)
+    (tmp_path / "images" / "test" / "0.png").unlink()
+    (tmp_path / "images" / "test").rmdir()
+    assert load(tmp_path / "images").shape == (1, 5, 6)
+
+
 def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = folder(tmp_path)
     monkeypatch.delenv("REPARAM_CACHE")
@@ -105,6 +154,22 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("REPARAM_CACHE", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="file: cannot be written"):
         load(images)
+
+
+def deep(file: Path) -> None:
+    """A PNG of 5 by 6 pixels with 16 bits a channel, which Pillow shows as one with 8."""
+    rows = zlib.compress((b"\0" + bytes(6 * 6)) * 5)
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 6, 5, 16, 2, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def pages(file: Path) -> None:
+    """Two images in one file."""
+    one, two = (Image.fromarray(pixels) for pixels in PIXELS[:2])
+    one.save(file, save_all=True, append_images=[two])
 
 
 def bomb(file: Path) -> None:
@@ -123,6 +188,8 @@ def bomb(file: Path) -> None:
         ("05.png", lambda file: file.write_bytes(file.read_bytes()[:60]), "05.png: cannot be decoded"),
         ("05.png", lambda file: save(file, PIXELS[0], format="BMP"), "05.png: cannot be read .not a PNG image"),
         ("05.png", lambda file: save(file, PIXELS[0].astype(np.uint16)), "must have 8 bits a channel, got mode I;16"),
+        ("05.png", deep, "05.png: must have 8 bits a channel, got 16; convert it"),
+        ("99.tif", pages, "99.tif: must hold one image, got 2; write each"),
         ("99.png", lambda file: file.symlink_to("nowhere"), "99.png: cannot be read .No such file"),
         ("99.bmp", bomb, "99.bmp: must have at most 89,478,485 pixels"),
     ],

@@ -20,7 +20,7 @@ from reparam_train.data import Data
 from reparam_train.evaluators import evaluate
 from reparam_train.options import Options, config_for
 from reparam_train.signals import Interrupted
-from reparam_train.study import cli, compare, runs, sweep
+from reparam_train.study import cli, compare, runs, sweep, sweep_picture
 
 pytest.importorskip("matplotlib", reason="studies draw with matplotlib, of the extra `report`")
 TINY = ["--hidden", "4,6", "--latent", "3", "--limit", "80", "--epochs", "2", "--device", "cpu", "--threads", "1"]
@@ -191,6 +191,16 @@ def test_rows_that_are_no_images_are_studied_too(tmp_path: Path, command: Any) -
     assert is_png(picture.read_bytes())
 
 
+def test_the_active_units_of_a_spatial_latent_are_told_out_of_all_its_dimensions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[Any] = []
+    monkeypatch.setattr(sweep_picture, "png", lambda page: (pages.append(page), b"")[1])
+    words = ["--net", "resnet", "--seeds", "0", "--samples", "0", *TINY]  # z is [3, 4, 4]
+    ok(cli.sweep, "digits", "--out", tmp_path / "study", "--beta", "1", *words)
+    assert any("of 48 active" in text.get_text() for text in pages[0].axes[0].texts)
+
+
 def test_binarised_rows_are_scored_binarised_and_compared_in_grey(tmp_path: Path) -> None:
     more = ["--binarize", "dynamic", "--seeds", "0", *TINY, *PAIR, "--json"]
     found = json.loads(ok(cli.compare, "digits", "--out", tmp_path / "study", *more))
@@ -224,15 +234,54 @@ def test_lists_that_cannot_be_read_are_usage_errors(tmp_path: Path, option: list
     assert "with commas between them" in result.output
 
 
-def test_a_folder_is_gone_on_with_only_by_the_same_study_on_the_same_rows(tmp_path: Path, compared: Path) -> None:
+@pytest.mark.parametrize("option", [["--lr", "0.5"], ["--limit", "60"], ["--latent", "2"]])
+def test_what_a_study_was_started_with_stays_when_something_else_is_refused(compared: Path, option: list[str]) -> None:
+    before = (compared / runs.FILE).read_bytes()
+    with pytest.raises(OptionError, match=f"{option[0][2:]}: .* was started with .*, got {option[1]}; leave it"):
+        raise_(run(cli.compare, "digits", "--out", compared, "--resume", *option))
+    assert (compared / runs.FILE).read_bytes() == before
+
+
+def test_a_folder_is_gone_on_with_only_by_the_same_study_on_the_same_rows(
+    tmp_path: Path, compared: Path, digits: Data
+) -> None:
     with pytest.raises(OptionError, match="exists already; continue it with --resume"):
         raise_(run(cli.compare, "digits", "--out", compared, *SMALL))
     with pytest.raises(OptionError, match="holds a compare, got sweep; use another --out"):
         raise_(run(cli.sweep, "digits", "--out", compared, "--resume"))
-    with pytest.raises(InputError, match="not the rows of"):
-        raise_(run(cli.compare, "digits", "--out", compared, "--resume", "--limit", "60"))
+    other = tmp_path / "other.npy"
+    np.save(other, digits.train.batch(np.arange(100)))
+    with pytest.raises(InputError, match=r"other.npy: not the rows that .* was trained on"):
+        raise_(run(cli.compare, other, "--out", compared, "--resume"))
     with pytest.raises(CheckpointError, match=r"not a study \(study.json: .*\); leave --resume out"):
         raise_(run(cli.compare, "digits", "--out", tmp_path, "--resume"))
+
+
+def test_a_table_is_studied_as_it_was_asked_to_be_read_on_resuming_too(tmp_path: Path) -> None:
+    table, out = tmp_path / "table.csv", tmp_path / "study"
+    lines = (f"{i},{math.sin(i) * 1e4},{('red', 'green')[i % 2]},{i % 3}" for i in range(60))
+    table.write_text("\n".join(["id,income,colour,zip", *lines]))
+    tiny = ["--hidden", "4", "--latent", "2", "--epochs", "1", "--device", "cpu", "--threads", "1", "--samples", "0"]
+    reading = ["--column", "id=drop", "--column", "zip=categorical", "--test-every", "4"]
+    ok(cli.compare, table, "--out", out, "--seeds", "3", *PAIR, *tiny, *reading)
+    ok(cli.compare, table, "--out", out, "--resume", "--seeds", "3,5")
+    found = msgspec.json.decode((out / compare.FILE).read_bytes(), type=compare.Comparison)
+    assert (found.space.training_rows, found.space.test_rows) == (45, 15)
+    assert [column.name for column in found.study.columns] == ["income", "colour", "zip"]
+    for path in (out / runs.RUNS).iterdir():
+        assert (read_run(path).record.reading, read_run(path).record.columns) == (
+            found.study.reading,
+            found.study.columns,
+        )
+    with pytest.raises(OptionError, match=r"test_every: .* was started with 4, got 5; leave it out"):
+        raise_(run(cli.compare, table, "--out", out, "--resume", "--test-every", "5"))
+
+
+def test_signals_are_swept_where_the_layout_says_so(tmp_path: Path) -> None:
+    np.save(tmp_path / "signals.npy", np.random.default_rng(0).normal(size=(40, 2, 16)).astype(np.float32))
+    words = ["--layout", "signal", "--latent", "2", "--epochs", "1", "--device", "cpu", "--threads", "1"]
+    ok(cli.sweep, tmp_path / "signals.npy", "--out", tmp_path / "study", "--beta", "1", "--seeds", "0", *words)
+    assert runs.read(tmp_path / "study", "sweep").config.input_shape == (2, 16)
 
 
 def test_without_matplotlib_a_study_does_not_begin(

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from reparam.errors import OptionError
 from reparam_train.cli_options import model_options, objective_options, parted, seed_option, training_options
-from reparam_train.data.reading_options import reading_options
+from reparam_train.data.reading_options import read_data, reading_options
 from reparam_train.options import Options, VAEConfig, config_for
 
 if TYPE_CHECKING:
@@ -95,30 +94,17 @@ def train(
     from reparam_train.extras import need
 
     need()
-    from reparam_train import loop
-    from reparam_train.data import sources
+    from reparam_train import loop, record
     from reparam_train.distributed import is_first
     from reparam_train.signals import Interrupted
 
-    how = {name: given.pop(name) for name in ("test_every", "layout")}
-    how = {name: value for name, value in how.items() if value is not None}
-    columns = given.pop("column")
+    before = record.read(out) if resume else None
+    rows = read_data(data, given, out=out, before=before)
     for_config, chosen = parted(given)
-    if resume:
-        from reparam_train import record
-
-        before = record.read(out)
-        if columns:
-            raise OptionError(f"column: {out} was started with its columns; leave column out")
-        for name, value in how.items():
-            was = getattr(before.reading, name)
-            if value != was:
-                raise OptionError(f"{name}: {out} was started with {was!r}, got {value!r}; leave it out")
-        rows = sources.load_as(data, before.reading, before.columns)
+    if before is not None:
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:
-        rows = sources.load(data, columns=columns, **how)
         options = Options(**chosen)
         if options.objective == "autoencoder":
             for_config.setdefault("posterior", "none")

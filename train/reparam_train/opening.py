@@ -9,7 +9,7 @@ from reparam_train import record
 from reparam_train.data.columns import Column, places
 from reparam_train.data.split import Data, Split
 from reparam_train.options import Options, VAEConfig, check_pair
-from reparam_train.record import RunRecord
+from reparam_train.record import Recorded, RunRecord
 
 # what a resumed run may alter
 CHANGEABLE: Final = frozenset({"epochs", "device", "validate_every", "threads", "patience", "checkpoint_every"})
@@ -68,7 +68,7 @@ def check_columns(split: Split, columns: tuple[Column, ...]) -> None:
 def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:
     """Makes a new run's folder, or checks that a run's folder holds the beginning of this run."""
     if resume:
-        _check_same(folder, record.read(folder), now)
+        check_same(folder, record.read(folder), now)
         return
     with as_output_error(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -76,8 +76,8 @@ def open_folder(folder: Path, now: RunRecord, *, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _check_same(folder: Path, before: RunRecord, now: RunRecord) -> None:
-    """Refuses to continue a run with another model, other options or other rows."""
+def check_same(folder: Path, before: Recorded, now: Recorded) -> None:
+    """Refuses to continue a run or study with another model, other options or other rows."""
     for old, new in (
         (before.config, now.config),
         (before.options, now.options),

@@ -6,7 +6,7 @@ Strict JSON: unknown keys are refused, and no path of any machine is in it.
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -43,6 +43,40 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     options: Options
     versions: dict[str, str]
     """Of reparam, torch, numpy and python."""
+
+
+class Recorded(Protocol):
+    """What a run and a study of several runs both say of themselves; see `RunRecord`."""
+
+    @property
+    def config(self) -> VAEConfig:
+        """The model."""
+        ...
+
+    @property
+    def data(self) -> str:
+        """What the data are called."""
+        ...
+
+    @property
+    def data_sha256(self) -> str:
+        """Of the training rows."""
+        ...
+
+    @property
+    def reading(self) -> Reading:
+        """How the source was read."""
+        ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of a table."""
+        ...
+
+    @property
+    def options(self) -> Options:
+        """How it is trained."""
+        ...
 
 
 class _Head(msgspec.Struct):

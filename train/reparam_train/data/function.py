@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from reparam.errors import InputError, InputNotFound, InputTypeError, OptionError, ReparamError
+from reparam.errors import InputError, InputNotFound, InputTypeError, ReparamError
 from reparam_train.data.arrays import Arrays, as_data
 from reparam_train.data.reading import Reading
 from reparam_train.data.split import Data
@@ -15,7 +15,7 @@ from reparam_train.functions import current_folder
 
 
 def read(source: str, reading: Reading) -> Data:
-    """What the function returns: `Data`, an array, or a pair of arrays (train, test).
+    """What the function returns: `Data`, which is read already, an array, or a pair of arrays (train, test).
 
     The module is imported as `python -m` would, from the current folder first; the function is called with no argument.
 
@@ -26,10 +26,6 @@ def read(source: str, reading: Reading) -> Data:
     """
     found = _call(source, _find(source))
     if isinstance(found, Data):
-        if reading.layout is not None:
-            raise OptionError(
-                f"layout: {source} returns Data, which has its layout, got {reading.layout}; leave it out"
-            )
         return found
     arrays = cast("tuple[object, ...]", found) if isinstance(found, tuple) else (found,)
     if len(arrays) not in (1, 2) or not all(hasattr(array, "__array__") for array in arrays):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 _FORMATS: Final = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
 }  # fmt: skip
-_GREY: Final = ("1", "L")
-_COLOUR: Final = ("LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_GREY: Final = ("1", "L", "LA")
+_COLOUR: Final = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_DEEP: Final = re.compile(";16[BLN]")  # in Pillow's name of how values are stored
 _VERSION: Final = 1  # of what a cached array holds
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -45,12 +47,14 @@ def read(folder: Path) -> Arrays:
 
     Returns:
         Memory-mapped arrays in the cache: $REPARAM_CACHE, or reparam in $XDG_CACHE_HOME, or ~/.cache/reparam. Their
-        names are hashes of the images' names, sizes and times, so a changed folder is decoded again.
+        names are hashes of the folder's path and the images' names, sizes and times, so a changed folder is decoded
+        again.
 
     Raises:
         MissingExtra: Pillow is not installed.
         InputNotFound: no images.
-        InputError: an image that is broken, of another size than the first, too large, or with more than 8 bits; named.
+        InputError: an image that is broken, of another size than the first, too large, with more than 8 bits, or one of
+            several in a file; named.
         OutputError: the cache cannot be written.
     """
     need("PIL", what="a folder of images", extra="images")
@@ -61,7 +65,7 @@ def read(folder: Path) -> Arrays:
     for part, found in zip(parts, files, strict=True):
         if not found:
             raise InputNotFound(f"{part}: no images in this folder; give {', '.join(_FORMATS)} files")
-    names = [_cache_file(folder, found) for found in files]
+    names = _cache_files(folder, files)
     if not all(name.is_file() for name in names):
         shape = _common_shape([file for found in files for file in found])
         for name, found in zip(names, files, strict=True):
@@ -70,28 +74,40 @@ def read(folder: Path) -> Arrays:
     return Arrays(*arrays)
 
 
-def _found(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, hidden ones left out, in no order."""
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if Path(name).suffix.lower() in _FORMATS and not name.startswith("."):
-                yield Path(here) / name
+def _found(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Image files below a folder, links followed and hidden ones left out, in no order; `above` are folders around."""
+    here = os.path.realpath(folder)
+    if here in above:  # a link to a folder that it lies in
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}); make it readable or move it") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _found(folder / entry.name, above | {here})
+        elif Path(entry.name).suffix.lower() in _FORMATS:
+            yield folder / entry.name
 
 
-def _cache_file(folder: Path, files: list[Path]) -> Path:
-    """Where the array of these files lies; the files of a split are not told from a folder of their own."""
-    facts = [(file.relative_to(folder).as_posix(), *_size_and_time(file)) for file in files]
-    key = hashlib.sha256(json.dumps([_VERSION, facts]).encode()).hexdigest()
-    return _cache_folder() / f"images-{key[:32]}.npy"
+def _cache_files(folder: Path, files: list[list[Path]]) -> list[Path]:
+    """Where the array of each split lies; all files are in each name, as one coloured image makes all of them RGB.
+
+    The path and the time of the last change of any kind tell archives apart whose files have one name, size and time.
+    """
+    facts = [[(file.relative_to(folder).as_posix(), *_size_and_times(file)) for file in found] for found in files]
+    key = hashlib.sha256(json.dumps([_VERSION, str(folder.resolve()), facts]).encode()).hexdigest()
+    return [_cache_folder() / f"images-{key[:32]}-{number}.npy" for number in range(len(files))]
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
+def _size_and_times(file: Path) -> tuple[int, int, int]:
     try:
         found = file.stat()
     except OSError as error:  # a link to nowhere
         raise InputError(f"{file}: cannot be read ({error.strerror or error}); restore or remove it") from None
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _cache_folder() -> Path:
@@ -106,9 +122,14 @@ def _common_shape(files: list[Path]) -> Shape:
     first, grey = None, True
     for file in _shown(files, "reading headers"):
         with _opened(file) as image:
-            size, mode = image.size, image.mode
+            size, mode, deep = image.size, image.mode, _DEEP.search(str(getattr(image, "tile", "")))
+            frames = _frames(file, image)
         if mode not in _GREY and mode not in _COLOUR:
             raise InputError(f"{file}: must have 8 bits a channel, got mode {mode}; convert it")
+        if deep:  # Pillow would drop the lower half of each value
+            raise InputError(f"{file}: must have 8 bits a channel, got 16; convert it")
+        if frames > 1:
+            raise InputError(f"{file}: must hold one image, got {frames}; write each to a file of its own")
         grey = grey and mode in _GREY
         first = first or size
         if size != first:
@@ -118,6 +139,14 @@ def _common_shape(files: list[Path]) -> Shape:
             )
     assert first is not None  # there is a file at least
     return (1 if grey else 3, first[1], first[0])
+
+
+def _frames(file: Path, image: "Image") -> int:
+    """How many images a file holds; a camera's preview behind its photo (MPO) is none."""
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception as error:  # counting reads on, and a broken file makes Pillow raise whatever it stumbles over
+        raise InputError(f"{file}: cannot be read ({error}); restore or remove it") from None
 
 
 def _decode(name: Path, files: list[Path], shape: Shape) -> None:

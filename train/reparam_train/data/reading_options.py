@@ -1,12 +1,19 @@
 """The options of commands that read DATA: how it is split, what its axes and columns are."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reparam.errors import OptionError
 from reparam_train.data.columns import CHOICES, Choice
 from reparam_train.data.reading import ROW_LAYOUTS, TEST_EVERY
+from reparam_train.data.sources import load, load_as
+from reparam_train.data.split import Data
+
+if TYPE_CHECKING:
+    from reparam_train.record import Recorded
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -21,6 +28,31 @@ def _choices(_: click.Context, param: click.Parameter, values: tuple[str, ...]) 
             raise click.BadParameter(f"{rule}; got {value!r}", param=param)
         found[name] = kind
     return found
+
+
+def read_data(source: str, given: dict[str, Any], *, out: Path, before: "Recorded | None") -> Data:
+    """DATA by the options above, which are taken out of `given`.
+
+    Args:
+        source: DATA.
+        given: the command's options by name.
+        out: folder of the run or study, for messages.
+        before: what it was started with, where it is gone on with; DATA is read in the same way again.
+
+    Raises:
+        OptionError: an option that says something else than `before`.
+    """
+    how = {name: given.pop(name) for name in ("test_every", "layout")}
+    columns = given.pop("column")
+    if before is None:
+        return load(source, columns=columns, **how)
+    if columns:
+        raise OptionError(f"column: {out} was started with its columns; leave column out")
+    for name, value in how.items():
+        was = getattr(before.reading, name)
+        if value not in (None, was):
+            raise OptionError(f"{name}: {out} was started with {was!r}, got {value!r}; leave it out")
+    return load_as(source, before.reading, before.columns)
 
 
 def reading_options(command: _Command) -> _Command:

@@ -62,6 +62,8 @@ def load(
     found = load_as(source, reading, columns)
     if test_every is not None and found.reading.test_every != test_every:
         raise OptionError(f"test_every: {source} has a test split of its own, got {test_every}; leave test_every out")
+    if layout is not None and found.reading.layout != layout:
+        raise OptionError(f"layout: {source} returns Data, which has its layout, got {layout}; leave layout out")
     if columns and Path(source).suffix not in _TABLES:
         raise OptionError(f"column: {source} is no .csv or .parquet file, whose columns have names; leave column out")
     return found

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from reparam_train.cli_options import model_options, option, parted, together, training_options
+from reparam_train.data.reading_options import read_data, reading_options
 
 if TYPE_CHECKING:
     from reparam_train.data.split import Data
@@ -74,9 +75,12 @@ _end_options = together(
 )
 @model_options
 @training_options
+@reading_options
 @_end_options
 def compare(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) -> None:
     """Train a plain autoencoder, moment-penalised ones and a VAE with the same net on DATA, and compare them.
+
+    DATA is what `reparam train` takes.
 
     Leaves compare.png (reconstructions, samples from the prior, codes, numbers), compare.json, and each run in
     DIR/runs. Numbers are means over the seeds: log-likelihood and ELBO of held-out rows in nats, and the squared
@@ -119,9 +123,12 @@ def compare(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) 
 )
 @model_options
 @training_options
+@reading_options
 @_end_options
 def sweep(data: str, out: Path, *, resume: bool, as_json: bool, **given: Any) -> None:
     """Train a VAE on DATA for each weight beta of the KL, and draw rate against distortion.
+
+    DATA is what `reparam train` takes.
 
     Leaves sweep.png, sweep.json, and each run in DIR/runs. The ELBO in it is the plain one, minus the sum of rate and
     distortion of held-out rows in nats, whatever beta trained.
@@ -153,11 +160,12 @@ def _carried_out(
     given: dict[str, Any],
 ) -> Any:
     """The study's result; where a signal stopped it, the line that goes on."""
-    from reparam_train import data as sources
     from reparam_train.signals import Interrupted
+    from reparam_train.study.runs import read
 
-    rows = sources.load(data)
-    study = _planned(kind, rows, out, resume=resume, given=given)
+    before = read(out, kind) if resume else None
+    rows = read_data(data, given, out=out, before=before)
+    study = _planned(kind, rows, before, given)
     terminal = sys.stderr.isatty()
 
     def tell(line: str) -> None:
@@ -171,27 +179,25 @@ def _carried_out(
         click.get_current_context().exit(128 + stop.signal)
 
 
-def _planned(
-    kind: Literal["compare", "sweep"], rows: "Data", out: Path, *, resume: bool, given: dict[str, Any]
-) -> "Study":
+def _planned(kind: Literal["compare", "sweep"], rows: "Data", before: "Study | None", given: dict[str, Any]) -> "Study":
     """The study that was asked for; what is left out is what DIR was started with, or the default."""
     from reparam_train.options import Options, config_for
-    from reparam_train.study.runs import Study, read
+    from reparam_train.study.runs import Study
 
     names = {"seeds": "seeds", "samples": "draws", "penalties": "penalties", "beta": "betas"}
     asked = {names[name]: given.pop(name) for name in tuple(given) if name in names}
     asked = {name: value for name, value in asked.items() if value is not None}
     for_config, chosen = parted(given)
-    if resume:
-        before = read(out, kind)
+    if before is not None:
         config = msgspec.structs.replace(before.config, **for_config)
         options = msgspec.structs.replace(before.options, **chosen)
     else:
         own = {"penalties": PENALTIES} if kind == "compare" else {"betas": BETAS}
-        config, options, before = config_for(rows, **for_config), Options(**chosen), None
+        config, options = config_for(rows, **for_config), Options(**chosen)
         asked = {"seeds": SEEDS, "draws": DRAWS} | own | asked
     sha256 = rows.head(options.limit).sha256
     known: dict[str, Any] = {"config": config, "options": options, "data": rows.name, "data_sha256": sha256} | asked
+    known |= {"reading": rows.reading, "columns": rows.columns}
     return Study(kind=kind, **known) if before is None else msgspec.structs.replace(before, **known)
 
 

@@ -10,12 +10,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from reparam.errors import CheckpointError, InputError, OptionError
+from reparam.errors import CheckpointError, OptionError
 from reparam.files.atomic import as_output_error, write_bytes
 from reparam.laws import check_seed
 from reparam_train import record
+from reparam_train.data.columns import Column
+from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.data.split import Data
 from reparam_train.loop import fit
+from reparam_train.opening import check_same
 from reparam_train.options import Options, VAEConfig
 
 FILE: Final = "study.json"
@@ -34,6 +37,10 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Name of the data."""
     data_sha256: str
     """Of the training rows after any limit."""
+    reading: Reading = OWN_SPLIT
+    """How the source was read."""
+    columns: tuple[Column, ...] = ()
+    """Of a table, as it was read."""
     config: VAEConfig
     """Of the arms with a posterior."""
     options: Options
@@ -97,15 +104,15 @@ def open_study(folder: Path, study: Study, *, resume: bool) -> None:
     """Makes a study's folder and writes study.json, or with `resume` goes on in one that is there.
 
     Raises:
-        OptionError: the folder holds something and `resume` is False.
+        OptionError: the folder holds something and `resume` is False; or what must not change was changed.
         InputError: `resume` with other rows than before.
         OutputError: the folder cannot be written.
     """
     with as_output_error(folder):
         if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OptionError(f"out: {folder} exists already; continue it with --resume, or choose another --out")
-        if resume and read(folder, study.kind).data_sha256 != study.data_sha256:
-            raise InputError(f"{study.data}: not the rows of {folder}, their sha256 differs; give the same data")
+        if resume:  # before study.json is written: it would say what no run is
+            check_same(folder, read(folder, study.kind), study)
         (folder / RUNS).mkdir(parents=True, exist_ok=True)
     write_bytes(folder / FILE, msgspec.json.format(msgspec.json.encode(study), indent=2) + b"\n")
 

@@ -4,6 +4,7 @@
 # (matplotlib leaves **kwargs untyped in most of its methods)
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +30,12 @@ def draw(study: Study, points: Sequence[tuple[float, Measured]], *, test_rows: i
     axes.plot(x, y, color="C0", linewidth=1, zorder=2)
     axes.scatter(np.concatenate(rates), np.concatenate(distortions), s=12, color="C0", alpha=0.4, linewidths=0)
     axes.scatter(x, y, s=45, color="C0", zorder=3)
+    dimensions = prod(study.config.latent_shape)
     units = [arm.mean["active_units"] for _, arm in points]
     best = max(range(len(points)), key=lambda place: -(x[place] + y[place]))
     for place, (beta, _) in enumerate(points):
         axes.annotate(
-            f"β = {beta:g}\n{units[place]:.3g} of {study.config.latent} active",
+            f"β = {beta:g}\n{units[place]:.3g} of {dimensions} active",
             (x[place], y[place]), xytext=(9, 9), textcoords="offset points", fontsize=9,
             weight="bold" if place == best else "normal",
         )  # fmt: skip
