@@ -73,15 +73,17 @@ def test_a_scale_per_dimension_is_an_output_within_bounds(name: Likelihood, outp
     assert law.constants() == {}
 
 
-def test_the_optimal_variance_scores_a_batch_as_minus_half_d_log_of_its_mean_square() -> None:
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e8])
+def test_the_optimal_variance_scores_a_batch_as_minus_half_d_log_of_its_mean_square(unit: float) -> None:
     law = likelihoods.build("gaussian", scale="optimal").train()
-    x, x_hat = torch.randn(50, 4), torch.randn(50, 4, requires_grad=True)
+    x, x_hat = unit * torch.randn(50, 4), (unit * torch.randn(50, 4)).requires_grad_()
     square = (x - x_hat).square().mean()
     found = law.log_prob(x, law.outputs(x_hat)).mean()
     torch.testing.assert_close(found, -2 * (1 + math.log(2 * math.pi) + square.log()))
     (own,) = torch.autograd.grad(found, x_hat)
     (expected,) = torch.autograd.grad(-2 * square.log(), x_hat)
-    torch.testing.assert_close(own, expected)
+    torch.testing.assert_close(own * unit, expected * unit)
+    assert law.constants()["std"] == pytest.approx(square.sqrt().item(), rel=1e-4)
 
 
 def test_the_optimal_variance_that_is_exported_is_the_running_mean_of_the_steps() -> None:

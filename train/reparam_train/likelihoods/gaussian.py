@@ -57,7 +57,7 @@ class SharedGaussian(Likelihood):
 
 
 class OptimalGaussian(Likelihood):
-    """One variance for all dimensions, the one that maximises the likelihood: the mean of (x - x_hat)^2.
+    """One variance for all dimensions, the one that maximises the likelihood: the mean of (x - x_hat)^2, above e^-30.
 
     In training it is the batch's own mean, so that the gradient of log p is that of -D / 2 log(mean square). What is
     evaluated and exported is a constant: the running mean over the steps, each step's with weight 1 - 0.99, corrected
@@ -82,11 +82,11 @@ class OptimalGaussian(Likelihood):
         square = row_mean((x - outputs["x_hat"]).square().flatten(1).mean(1))  # of the global batch
         self.mean_square.mul_(_KEEP).add_(square, alpha=1 - _KEEP)
         self.weight.mul_(_KEEP).add_(1 - _KEEP)
-        return _log_prob(x, outputs["x_hat"], square.log().clamp(*LOG_BOUNDS))
+        return _log_prob(x, outputs["x_hat"], square.log().clamp(min=LOG_BOUNDS[0]))
 
     def _logvar(self) -> Tensor:
         """Of the running mean; 0 before the first step."""
-        found = (self.mean_square / self.weight).log().clamp(*LOG_BOUNDS)
+        found = (self.mean_square / self.weight).log().clamp(min=LOG_BOUNDS[0])
         return torch.where(self.weight > 0, found, torch.zeros_like(found))
 
     def constants(self) -> dict[str, float]:
