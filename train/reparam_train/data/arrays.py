@@ -63,8 +63,8 @@ def from_arrays(
         >>> data.shape, len(data.train), len(data.test)
         ((3, 64), 18, 2)
     """
-    rows, held_out = np.asanyarray(train), None if test is None else np.asanyarray(test)
-    given = [None if each is None else checked_labels(name, np.asarray(each)) for each in (labels, test_labels)]
+    rows, held_out = as_array(name, train), None if test is None else as_array(f"{name}, test", test)
+    given = [None if each is None else checked_labels(name, as_array(name, each)) for each in (labels, test_labels)]
     reading = Reading(test_every=test_every, layout=layout)
     return as_data(Arrays(rows, held_out, *given), name=name, source=name, reading=reading, columns=columns)
 
@@ -104,6 +104,17 @@ def as_data(
             Split(source, values, np.arange(len(values)), shape).check()
     low, high = (0.0, 1.0) if integers else (None, None)
     return Data(name, parts[0], parts[1], low, high, layout, columns, reading)
+
+
+def as_array(source: str, values: object) -> npt.NDArray[Any]:
+    """These values as an array; `InputError` where they are ragged, masked or a tensor that numpy cannot take."""
+    try:
+        found = np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{source}: not an array ({error}); give arrays of numbers") from None
+    if np.ma.is_masked(found):
+        raise InputError(f"{source}: must have no masked values; fill them or leave their rows out")
+    return found
 
 
 def check_dtype(source: str, dtype: np.dtype[Any]) -> None:
