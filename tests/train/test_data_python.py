@@ -58,6 +58,15 @@ def test_a_layout_that_the_axes_cannot_have_is_refused(shape: tuple[int, ...], l
         from_arrays(np.zeros(shape, np.float32), layout="video")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1), (5, 8, 4)])
+def test_images_whose_channels_are_last_are_refused_unless_it_is_said_that_they_are_not(shape: tuple[int, ...]) -> None:
+    rows = np.zeros((20, *shape), np.uint8)
+    with pytest.raises(InputError, match="whose channels look to be last; move them"):
+        from_arrays(rows)
+    assert from_arrays(np.moveaxis(rows, 3, 1)).shape == (shape[2], *shape[:2])
+    assert from_arrays(rows, layout="image").shape == shape
+
+
 def test_arrays_with_a_test_split_and_labels_keep_both() -> None:
     data = from_arrays(ROWS, ROWS[:3], labels=np.arange(20), test_labels=[1, 2, 3], name="mine")
     assert (data.name, len(data.train), len(data.test), data.reading.test_every) == ("mine", 20, 3, None)

@@ -54,7 +54,8 @@ def from_arrays(
         The data, for `config_for` and `fit`.
 
     Raises:
-        InputError: of a shape that is not above, too few rows, or not finite (first row and column named).
+        InputError: of a shape that is not above, or that looks like [n, height, width, channels] and no layout says
+            otherwise; too few rows; or not finite (first row and column named).
         InputTypeError: another dtype.
         OptionError: `layout` or `test_every` out of range.
 
@@ -140,6 +141,11 @@ def checked_labels(source: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint
 def row_shape(source: str, array: npt.NDArray[Any], layout: RowLayout | None) -> tuple[tuple[int, ...], Layout]:
     """The shape of a row as models see it, from the array's own and what its axes are."""
     axes, sizes = array.ndim, array.shape[1:]
+    if layout is None and axes == 4 and sizes[2] in (1, 3, 4) and min(sizes[:2]) > 4:
+        raise InputError(
+            f"{source}: images must be [n, channels, height, width], got {list(array.shape)}, whose channels look "
+            "to be last; move them with numpy.moveaxis(x, 3, 1), or say --layout image where they are not"
+        )
     wanted = layout or _BY_AXES.get(axes)
     if wanted is not None and 2 <= axes <= 4 and 0 not in array.shape:
         if wanted == "features":
