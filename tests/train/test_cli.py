@@ -167,6 +167,13 @@ def test_labels_that_a_source_lacks_are_refused_before_anything_is_written(tmp_p
     assert not (tmp_path / "x.npy").exists()
 
 
+def test_rows_and_labels_need_a_file_each(tmp_path: Path) -> None:
+    result = run(data, "digits", "--out", tmp_path / "x.npy", "--labels", tmp_path / "x.npy")
+    with pytest.raises(OptionError, match=r"labels: must be another file than --out, got .*x.npy for both"):
+        raise_(result)
+    assert not (tmp_path / "x.npy").exists()
+
+
 def test_the_command_modules_load_without_torch() -> None:
     code = (
         "import sys, reparam_train, reparam_train.cli, reparam_train.data.cli; "
