@@ -81,7 +81,9 @@ def test_a_resumed_run_keeps_the_options_that_are_left_out(tmp_path: Path) -> No
 def test_a_stopped_run_prints_the_line_that_resumes_it(tmp_path: Path) -> None:
     out = tmp_path / "a run"
     command = [sys.executable, "-m", "reparam.cli.main", "train", "digits", "--out", str(out)]
-    with subprocess.Popen([*command, *TINY, "--epochs", "100000"], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, *TINY, "--no-pictures", "--epochs", "100000"], stderr=subprocess.PIPE, text=True
+    ) as process:
         while not (out / "checkpoint.pt").exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -90,7 +92,7 @@ def test_a_stopped_run_prints_the_line_that_resumes_it(tmp_path: Path) -> None:
     found = re.search(r"stopped by SIGTERM after (\d+) steps; a checkpoint is there; go on with: reparam (.*)", said)
     assert found is not None, said
     line = shlex.split(found[2])
-    assert line == ["train", "digits", "--out", str(out), "--resume"]
+    assert line == ["train", "digits", "--out", str(out), "--resume", "--no-pictures"]
     assert read_run(out).metrics["step"] == int(found[1])
 
 
@@ -161,6 +163,13 @@ def test_labels_that_a_source_lacks_are_refused_before_anything_is_written(tmp_p
     np.save(tmp_path / "rows.npy", np.zeros((10, 2), np.uint8))
     result = run(data, tmp_path / "rows.npy", "--out", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
     with pytest.raises(OptionError, match=r"labels: .* has none; leave --labels out"):
+        raise_(result)
+    assert not (tmp_path / "x.npy").exists()
+
+
+def test_rows_and_labels_need_a_file_each(tmp_path: Path) -> None:
+    result = run(data, "digits", "--out", tmp_path / "x.npy", "--labels", tmp_path / "x.npy")
+    with pytest.raises(OptionError, match=r"labels: must be another file than --out, got .*x.npy for both"):
         raise_(result)
     assert not (tmp_path / "x.npy").exists()
 

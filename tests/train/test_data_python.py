@@ -58,6 +58,15 @@ def test_a_layout_that_the_axes_cannot_have_is_refused(shape: tuple[int, ...], l
         from_arrays(np.zeros(shape, np.float32), layout="video")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1), (5, 8, 4)])
+def test_images_whose_channels_are_last_are_refused_unless_it_is_said_that_they_are_not(shape: tuple[int, ...]) -> None:
+    rows = np.zeros((20, *shape), np.uint8)
+    with pytest.raises(InputError, match="whose channels look to be last; move them"):
+        from_arrays(rows)
+    assert from_arrays(np.moveaxis(rows, 3, 1)).shape == (shape[2], *shape[:2])
+    assert from_arrays(rows, layout="image").shape == shape
+
+
 def test_arrays_with_a_test_split_and_labels_keep_both() -> None:
     data = from_arrays(ROWS, ROWS[:3], labels=np.arange(20), test_labels=[1, 2, 3], name="mine")
     assert (data.name, len(data.train), len(data.test), data.reading.test_every) == ("mine", 20, 3, None)
@@ -83,6 +92,18 @@ def test_columns_of_an_array_make_it_a_table() -> None:
 def test_labels_that_do_not_fit_are_refused(labels: npt.NDArray[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_arrays(ROWS, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1.0], [1.0, 2.0]], "arrays: not an array .*inhomogeneous"),
+        (np.ma.masked_equal(np.eye(20), 1.0), "arrays: must have no masked values"),
+    ],
+)
+def test_values_that_are_no_plain_array_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_arrays(rows)
 
 
 @pytest.mark.parametrize("every", [2, 3, 20])
@@ -150,6 +171,7 @@ def test_an_iterable_of_rows_is_read_to_its_end() -> None:
         ([], InputError, "must give at least one row, got none"),
         ([ROWS[0], ROWS[0][:2]], InputError, r"\[3, 16\] float32 in row 0, got \[2, 16\] float32 in row 1"),
         ([[[1.0], [1.0, 2.0]]], InputError, "row 0 is no array"),
+        ([([[1.0], [1.0, 2.0]], 5)], InputError, "row 0 is no array"),
         ([["a", "b"]], InputTypeError, "floats or uint8, got <U1 in row 0"),
         ([np.arange(3)], InputTypeError, "floats or uint8, got int64 in row 0"),
         ([np.zeros(3)] * 9, InputError, "at least 10 rows, .* got 9"),
@@ -168,13 +190,20 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module `mine` in the current folder, from which the tests' functions come."""
     monkeypatch.chdir(tmp_path)
     text = """
+import sys
 import numpy as np
+import torch
 from reparam_train.data import from_arrays
 rows = np.arange(40, dtype=np.float32).reshape(20, 2)
 def array(): return rows
 def pair(): return rows, rows[:3]
 def data(): return from_arrays(rows, test_every=4, name="made")
 def signals(): return from_arrays(rows, test_every=4, layout="signal")
+def graph(): return torch.zeros(20, 2, requires_grad=True)
+def stops(): sys.exit(0)
+class Inner:
+    @staticmethod
+    def made(): return rows
 def fails(): raise RuntimeError("no disk\\nhere")
 def text(): return "rows"
 def takes(name): return rows
@@ -192,6 +221,7 @@ def test_a_function_gives_an_array_a_pair_or_data(module: Path) -> None:  # noqa
     assert isinstance(made, Data)
     assert (made.name, len(made.test)) == ("made", 5)
     assert len(load("mine:array", test_every=2).test) == 10
+    assert load("mine:Inner.made").sha256 == array.sha256
 
 
 @pytest.mark.parametrize(
@@ -204,6 +234,9 @@ def test_a_function_gives_an_array_a_pair_or_data(module: Path) -> None:  # noqa
         ("mine:text", InputTypeError, "must return Data, an array, or .train, test. arrays, got str"),
         ("mine:fails", InputError, "mine:fails: raised RuntimeError: no disk here; mend"),
         ("mine:takes", InputError, "raised TypeError: takes.. missing 1 required"),
+        ("mine:graph", InputError, "mine:graph: not an array .Can't call numpy"),
+        ("mine:stops", InputError, "mine:stops: raised SystemExit: 0; mend"),
+        ("script:rows", InputError, "script:rows: cannot be imported, SystemExit"),
         ("broken:rows", InputError, "broken:rows: cannot be imported, SyntaxError"),
         ("needy:rows", InputError, "needy:rows: cannot be imported, it needs absent_library"),
     ],
@@ -212,6 +245,7 @@ def test_a_function_that_gives_no_rows_is_refused_by_name(
     module: Path, source: str, error: type[InputError], message: str
 ) -> None:
     (module / "broken.py").write_text("def rows(:\n")
+    (module / "script.py").write_text("import sys\nsys.exit(0)\n")
     (module / "needy.py").write_text("import absent_library\n")
     before = list(sys.path)
     with pytest.raises(error, match=message):

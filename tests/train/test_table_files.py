@@ -38,6 +38,15 @@ def every(data: Data) -> np.ndarray[Any, Any]:
     return x
 
 
+def test_a_suffix_in_capitals_is_the_same_suffix(tmp_path: Path) -> None:
+    data = load(lines(tmp_path, *LINES), columns={"id": "drop"})
+    (tmp_path / "table.csv").rename(tmp_path / "TABLE.CSV")
+    assert load(tmp_path / "TABLE.CSV", columns={"id": "drop"}).sha256 == data.sha256
+    np.save(tmp_path / "rows.npy", np.zeros((20, 3), np.float32))
+    (tmp_path / "rows.npy").rename(tmp_path / "ROWS.NPY")
+    assert load(tmp_path / "ROWS.NPY").shape == (3,)
+
+
 def test_numbers_texts_and_bits_become_gaussian_categorical_and_bernoulli_columns(tmp_path: Path) -> None:
     data = load(lines(tmp_path, *LINES))
     assert [(c.name, c.kind, c.categories) for c in data.columns] == [

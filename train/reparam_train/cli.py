@@ -125,8 +125,10 @@ def train(
                 observers=observers,
             )
     except Interrupted as stop:
-        if is_first():
-            click.echo(f"{stop}; go on with: reparam train {shlex.join([data, '--out', str(out)])} --resume", err=True)
+        if is_first():  # these two are not in run.json
+            unrecorded = ["--no-pictures"] * (not pictures) + ["--tensorboard"] * tensorboard
+            line = shlex.join(["reparam", "train", data, "--out", str(out), "--resume", *unrecorded])
+            click.echo(f"{stop}; go on with: {line}", err=True)
         click.get_current_context().exit(128 + stop.signal)
     if is_first():
         click.echo(_as_json(result) if as_json else _summary(result))

@@ -54,7 +54,8 @@ def from_arrays(
         The data, for `config_for` and `fit`.
 
     Raises:
-        InputError: of a shape that is not above, too few rows, or not finite (first row and column named).
+        InputError: of a shape that is not above, or that looks like [n, height, width, channels] and no layout says
+            otherwise; too few rows; or not finite (first row and column named).
         InputTypeError: another dtype.
         OptionError: `layout` or `test_every` out of range.
 
@@ -63,8 +64,8 @@ def from_arrays(
         >>> data.shape, len(data.train), len(data.test)
         ((3, 64), 18, 2)
     """
-    rows, held_out = np.asanyarray(train), None if test is None else np.asanyarray(test)
-    given = [None if each is None else checked_labels(name, np.asarray(each)) for each in (labels, test_labels)]
+    rows, held_out = as_array(name, train), None if test is None else as_array(f"{name}, test", test)
+    given = [None if each is None else checked_labels(name, as_array(name, each)) for each in (labels, test_labels)]
     reading = Reading(test_every=test_every, layout=layout)
     return as_data(Arrays(rows, held_out, *given), name=name, source=name, reading=reading, columns=columns)
 
@@ -106,6 +107,17 @@ def as_data(
     return Data(name, parts[0], parts[1], low, high, layout, columns, reading)
 
 
+def as_array(source: str, values: object) -> npt.NDArray[Any]:
+    """These values as an array; `InputError` where they are ragged, masked or a tensor that numpy cannot take."""
+    try:
+        found = np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{source}: not an array ({error}); give arrays of numbers") from None
+    if np.ma.is_masked(found):
+        raise InputError(f"{source}: must have no masked values; fill them or leave their rows out")
+    return found
+
+
 def check_dtype(source: str, dtype: np.dtype[Any]) -> None:
     """`InputTypeError` for values that are not rows of numbers as models see them."""
     if dtype != np.uint8 and not (dtype.kind == "f" and dtype.itemsize in (4, 8)):
@@ -129,6 +141,11 @@ def checked_labels(source: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint
 def row_shape(source: str, array: npt.NDArray[Any], layout: RowLayout | None) -> tuple[tuple[int, ...], Layout]:
     """The shape of a row as models see it, from the array's own and what its axes are."""
     axes, sizes = array.ndim, array.shape[1:]
+    if layout is None and axes == 4 and sizes[2] in (1, 3, 4) and min(sizes[:2]) > 4:
+        raise InputError(
+            f"{source}: images must be [n, channels, height, width], got {list(array.shape)}, whose channels look "
+            "to be last; move them with numpy.moveaxis(x, 3, 1), or say --layout image where they are not"
+        )
     wanted = layout or _BY_AXES.get(axes)
     if wanted is not None and 2 <= axes <= 4 and 0 not in array.shape:
         if wanted == "features":

@@ -60,6 +60,8 @@ def data(
     classes = [part.labels for part in parts if part.labels is not None]
     if labels is not None and len(classes) < len(parts):
         raise OptionError(f"labels: {source} has none; leave --labels out")
+    if labels is not None and labels.resolve() == out.resolve():
+        raise OptionError(f"labels: must be another file than --out, got {labels} for both; name another")
     write_rows(out, *parts)
     if labels is not None:
         npy.write(labels, np.concatenate(classes))

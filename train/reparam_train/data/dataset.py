@@ -97,11 +97,14 @@ def _items(dataset: Rows) -> Iterator[Any]:
 
 def _pair(item: Any) -> tuple[Any, Any]:
     """A row with its label, or with None."""
-    match item:
-        case (row, label) if np.ndim(row) > 0 and np.ndim(label) == 0:
-            return row, label
-        case _:
-            return item, None
+    try:
+        match item:
+            case (row, label) if np.ndim(row) > 0 and np.ndim(label) == 0:
+                return row, label
+            case _:
+                return item, None
+    except ValueError:  # a ragged row, which is refused with its number
+        return item, None
 
 
 def _row(name: str, number: int, value: Any) -> npt.NDArray[Any]:

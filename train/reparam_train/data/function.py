@@ -2,13 +2,10 @@
 
 import importlib
 from collections.abc import Callable
-from typing import Any, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import cast
 
 from reparam.errors import InputError, InputNotFound, InputTypeError, ReparamError
-from reparam_train.data.arrays import Arrays, as_data
+from reparam_train.data.arrays import Arrays, as_array, as_data
 from reparam_train.data.reading import Reading
 from reparam_train.data.split import Data
 from reparam_train.functions import current_folder
@@ -31,7 +28,7 @@ def read(source: str, reading: Reading) -> Data:
     if len(arrays) not in (1, 2) or not all(hasattr(array, "__array__") for array in arrays):
         told = ", ".join(type(array).__qualname__ for array in arrays)
         raise InputTypeError(f"{source}: must return Data, an array, or (train, test) arrays, got {told}")
-    rows: list[npt.NDArray[Any]] = [np.asanyarray(array) for array in arrays]
+    rows = [as_array(source, array) for array in arrays]
     return as_data(Arrays(*rows), name=source, source=source, reading=reading)
 
 
@@ -39,12 +36,14 @@ def _find(source: str) -> Callable[[], object]:
     module, _, name = source.partition(":")
     try:
         with current_folder():
-            found: object = getattr(importlib.import_module(module), name, None)
+            found: object = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
             raise InputNotFound(f"{source}: no module {error.name} here; run where it can be imported") from None
         raise InputError(f"{source}: cannot be imported, it needs {error.name}; install that") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of a script that ends by itself
         raise InputError(f"{source}: cannot be imported, {type(error).__name__}: {error}; mend the module") from error
     if found is None:
         raise InputNotFound(f"{source}: no {name} in module {module}; check the name")
@@ -58,5 +57,5 @@ def _call(source: str, function: Callable[[], object]) -> object:
         return function()
     except ReparamError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{source}: raised {type(error).__name__}: {error}; mend the function") from error

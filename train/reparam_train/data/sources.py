@@ -64,17 +64,22 @@ def load(
         raise OptionError(f"test_every: {source} has a test split of its own, got {test_every}; leave test_every out")
     if layout is not None and found.reading.layout != layout:
         raise OptionError(f"layout: {source} returns Data, which has its layout, got {layout}; leave layout out")
-    if columns and Path(source).suffix not in _TABLES:
+    if columns and _suffix(source) not in _TABLES:
         raise OptionError(f"column: {source} is no .csv or .parquet file, whose columns have names; leave column out")
     return found
 
 
 def load_as(source: str | Path, reading: Reading, columns: tuple[Column, ...] | Mapping[str, Choice] = ()) -> Data:
     """As `load`, by the reading and columns of a run, which are left aside where such a source has no use for them."""
-    if Path(source).suffix in _TABLES and Path(source).is_file():
+    if _suffix(source) in _TABLES and Path(source).is_file():
         path = Path(source)
-        return table.read(_TABLES[path.suffix](path), name=path.name, reading=reading, wanted=columns)
+        return table.read(_TABLES[_suffix(path)](path), name=path.name, reading=reading, wanted=columns)
     return _read(source, reading)
+
+
+def _suffix(source: str | Path) -> str:
+    """In small letters, as some systems write .CSV."""
+    return Path(source).suffix.lower()
 
 
 def _read(source: str | Path, reading: Reading) -> Data:
@@ -87,8 +92,8 @@ def _read(source: str | Path, reading: Reading) -> Data:
         raise InputNotFound(f"{source}: no such file or folder; give {', '.join(_BUILT_IN)}, a file or a folder")
     if path.is_dir():
         return _from_folder(path, reading)
-    if path.suffix in _SUFFIXES:
-        return _SUFFIXES[path.suffix](path, reading)
+    if _suffix(path) in _SUFFIXES:
+        return _SUFFIXES[_suffix(path)](path, reading)
     if "idx3-ubyte" in path.name:
         return _from_idx(path.parent, path.parent.resolve().name, reading)
     known = ", ".join((*_SUFFIXES, *_TABLES))
