@@ -87,7 +87,7 @@ class Group:
         """
         if self.size == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=not all_used)
+        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=not all_used)
 
 
 def row_mean(values: Tensor) -> Tensor:
