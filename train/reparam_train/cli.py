@@ -109,8 +109,9 @@ def train(
         if options.objective == "autoencoder":
             for_config.setdefault("posterior", "none")
         config = config_for(rows, **for_config)
-    if dry_run:
+    if dry_run and is_first():
         click.echo(_planned(rows, config, options, as_json=as_json))
+    if dry_run:
         return
     try:
         with _observers(config, options, pictures=pictures, tensorboard=tensorboard) as observers:
