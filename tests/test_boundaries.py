@@ -26,8 +26,8 @@ ALLOWED = {
     },
     "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
 }
-# What in export knows our training package: the adapter, the door that tells its models by type, the trial export.
-READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/pipeline.py", "reparam_export/preflight.py"}
+# What in export knows our training package: the adapter and the trial export.
+READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/preflight.py"}
 
 # Rooms of the runtime, ground floor first: a room imports only from rooms above it in this list.
 FLOORS = [

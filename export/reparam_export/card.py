@@ -74,12 +74,15 @@ def _contract(manifest: Manifest) -> str:
     ]
     low, high = manifest.input.low, manifest.input.high
     span = "not recorded" if low is None or high is None else f"{low:g} to {high:g}"
+    known = "not known, so no ELBO can be had"
+    if manifest.likelihood is not None:
+        known = _likelihood(manifest.likelihood)
     return f"""## Graphs
 
 {_table(("file", "way", "name", "shape, float32"), rows)}
 
 - Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
-- Likelihood: {_likelihood(manifest.likelihood)}.
+- Likelihood: {known}.
 - Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
 - Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
 

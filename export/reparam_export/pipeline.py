@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import onnx
@@ -19,8 +19,9 @@ from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target, publish
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
 from reparam.engine.wheel import import_onnxruntime
-from reparam.errors import ExportError, OptionError
+from reparam.errors import OptionError
 from reparam.verification import BOUNDS, compare
+from reparam_export.adapters.find import find_source
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
@@ -31,25 +32,25 @@ from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import OPSET, trace
 from reparam_export.vectors import kept, reference
 
-if TYPE_CHECKING:
-    from reparam_train.model import VAE
-
 STAGES: Final = ("read", "trace encoder", "trace decoder", "verify", "publish")
 _GOLDEN: Final = "golden.npz"
 
 
 def export(
-    model: "str | os.PathLike[str] | VAE",
+    model: object,
     path: str | os.PathLike[str],
     *,
+    input_shape: tuple[int, ...] | None = None,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Exports a trained VAE as a bundle: encoder.onnx, decoder.onnx, manifest, golden vectors and model card.
 
     Args:
-        model: a run folder that `reparam train` wrote, or a `reparam_train.VAE`. It is not changed.
+        model: whatever an adapter of `reparam.adapters` knows: a run folder that `reparam train` wrote, a
+            `reparam_train.VAE`, a model of diffusers or pythae, a pair (encoder, decoder). It is not changed.
         path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
+        input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
         progress: called with each of `STAGES` as it begins.
 
@@ -58,7 +59,8 @@ def export(
 
     Raises:
         CheckpointError: the run cannot be read.
-        ExportError: the model cannot be traced into graphs of the contract.
+        OptionError: an input_shape that the model cannot take, or that is needed and missing.
+        ExportError: no adapter knows the model, or it cannot be traced into graphs of the contract.
         VerificationError: a graph's numbers differ from PyTorch's; nothing is published.
         OutputError: the place cannot be written; what was there is still there.
 
@@ -76,7 +78,8 @@ def export(
     if name is not None and _plain_name(name) != name:
         raise OptionError(f"name: must be letters, digits, '.', '_' and '-', got {name!r}; try {_plain_name(name)!r}")
     progress("read")
-    source = _source(model, _plain_name(target.resolve().name) if name is None else name)
+    plain = _plain_name(target.resolve().name) if name is None else name
+    source = find_source(model, name=plain, input_shape=input_shape)
     files, manifest, pair = prove(source, progress=progress)
     progress("publish")
     _publish(target, manifest, files, pair)
@@ -124,20 +127,6 @@ def prove(
 def _plain_name(folder: str) -> str:
     """The folder's name as a bundle's: letters, digits, `.`, `_` and `-`, starting with a letter or digit."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).lstrip("._-")[:100] or "vae"
-
-
-def _source(model: "str | os.PathLike[str] | VAE", name: str) -> Source:
-    from reparam_export.adapters.run import from_run, from_vae
-    from reparam_train.model import VAE
-
-    if isinstance(model, VAE):
-        return from_vae(model, name=name)
-    try:
-        run = Path(model)
-    except TypeError:
-        found = type(model).__qualname__
-        raise ExportError(f"model: must be a run folder or a reparam_train.VAE, got {found}") from None
-    return from_run(run, name=name)
 
 
 def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:

@@ -19,12 +19,12 @@ class Source:
 
     Attributes:
         name: plain name for the bundle.
-        module: the model itself; its mode is put to eval while the export looks, and back.
+        module: the model itself, or a `nn.ModuleList` of its parts; put to eval while the export looks, and back.
         encode: x [batch, *input] to mean and logvar, each [batch, *latent]; to z alone where `latent.noise` is None.
         decode: z [batch, *latent] to x_hat first, then what the likelihood is scored with, each [batch, *input].
-        input: one row of x.
+        input: one row of x; its `factors` say that height and width are dynamic.
         latent: one row of z.
-        likelihood: p(x given z) with its constants.
+        likelihood: p(x given z) with its constants, None where nobody knows it.
         training: how it was trained, where that is known.
     """
 
@@ -34,7 +34,7 @@ class Source:
     decode: Decode
     input: Input
     latent: Latent
-    likelihood: Likelihood
+    likelihood: Likelihood | None
     training: Training | None
 
 

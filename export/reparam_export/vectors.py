@@ -36,7 +36,7 @@ def keyed_rows(rows: range, source: Source) -> FloatArray:
     return (np.float32(shape.low) + np.float32(shape.high - shape.low) * unit).astype(np.float32)
 
 
-def _in_units(x: FloatArray, likelihood: Likelihood) -> FloatArray:
+def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
     """The columns of a table [n, width] from standard normal ones; other rows as they are."""
     if isinstance(likelihood, Mixed):
         for column in likelihood.columns:

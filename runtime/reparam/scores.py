@@ -56,7 +56,7 @@ def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, al
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), equation 3, with the KL in closed form.
     """
-    law, seed = rows.law(), check_seed(seed)
+    law, likelihood, seed = rows.law(), rows.likelihood(), check_seed(seed)
     eps_of = rows.noise_of(None, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
 
     def step(pair: Pair, part: FloatArray, start: int, stop: int) -> list[FloatArray]:
@@ -68,7 +68,7 @@ def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, al
         means[start:stop] = mean
         rate[start:stop] = Posterior(mean, logvar, law).kl()
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
-        distortion[start:stop] = -log_prob(rows.manifest.likelihood, part, _decoded(rows.pair, z))
+        distortion[start:stop] = -log_prob(likelihood, part, _decoded(rows.pair, z))
     return Terms(rate, distortion, means)
 
 
@@ -95,7 +95,7 @@ def log_likelihood(
 
     Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8.
     """
-    law, likelihood = rows.law(), rows.manifest.likelihood
+    law, likelihood = rows.law(), rows.likelihood()
     seed, first_row = check_seed(seed), check_first_row(first_row, len(x))
     found = np.empty(len(x))
     for start, stop, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan):

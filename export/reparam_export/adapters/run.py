@@ -6,11 +6,33 @@ from pathlib import Path
 import msgspec
 
 from reparam.bundle.manifest import Data, Input, Latent, Training
+from reparam.errors import OptionError
+from reparam_export.adapters.paths import as_path
 from reparam_export.source import Source
 from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
 from reparam_train.named import named
 from reparam_train.objectives import describe
+from reparam_train.record import FILE
+
+
+def source(model: object, *, name: str, input_shape: tuple[int, ...] | None) -> Source | None:
+    """The adapter of `reparam.adapters`.
+
+    Raises:
+        CheckpointError: a run folder without a good checkpoint.
+        OptionError: an input_shape that is not the model's.
+    """
+    if isinstance(model, VAE):
+        found = from_vae(model, name=name)
+    elif (folder := as_path(model)) and (folder / FILE).exists():
+        found = from_run(folder, name=name)
+    else:
+        return None
+    if input_shape not in (None, found.input.shape):
+        own = list(found.input.shape)
+        raise OptionError(f"input_shape: the model takes rows of {own}, got {list(input_shape)}; leave it out")
+    return found
 
 
 def from_run(path: Path, *, name: str) -> Source:

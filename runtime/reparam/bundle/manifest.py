@@ -4,7 +4,7 @@ A key that is not named here is refused, so that a typing error or a newer forma
 """
 
 import json
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 import msgspec
 from msgspec import Meta
@@ -28,21 +28,32 @@ Plain = str | int | float | bool | None
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of x: its shape without the batch, its layout, and the range its values had in training."""
+    """One row of x: its shape without the batch, its layout, and the range its values had in training.
+
+    A raw bundle has dtype uint8 and layout channels_last: its graphs take and give images as programs hold them, and
+    0 to 255 stands for low to high. Where factors are given, height and width are dynamic: each side may be any
+    multiple of its factor, which is how many times the latent's side it is; shape is then the size of training.
+    """
 
     shape: Shape
-    dtype: Literal["float32"] = "float32"
-    layout: Literal["features", "channels_first"]
+    dtype: Literal["float32", "uint8"] = "float32"
+    layout: Literal["features", "channels_first", "channels_last"]
     low: float | None = None
     high: float | None = None
+    factors: tuple[Size, Size] | None = None
 
 
 class Latent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of z: its shape, its prior, and the law of the standardised noise (None: no posterior)."""
+    """One row of z: its shape, its prior, and the law of the standardised noise (None: no posterior).
+
+    Latent diffusion models work on (z - shift_factor) * scaling_factor; the graphs give and take z itself.
+    """
 
     shape: Shape
     prior: Literal["normal"] = "normal"
     noise: Law | None = "normal"
+    scaling_factor: Annotated[float, Meta(gt=0)] | None = None
+    shift_factor: float | None = None
 
 
 class Bernoulli(
@@ -95,8 +106,8 @@ class Mixed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 Likelihood = Bernoulli | Gaussian | Laplace | Mixed
 
 
-def likelihood_outputs(likelihood: Likelihood) -> tuple[str, ...]:
-    """Names of the decoder's outputs: x_hat, then what the likelihood is scored with."""
+def likelihood_outputs(likelihood: Likelihood | None) -> tuple[str, ...]:
+    """Names of the decoder's outputs: x_hat, then what the likelihood, where one is known, is scored with."""
     match likelihood:
         case Bernoulli() | Mixed():
             return ("x_hat", "logits")
@@ -109,25 +120,30 @@ def likelihood_outputs(likelihood: Likelihood) -> tuple[str, ...]:
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ONNX file and the sha256 of its bytes."""
+    """One ONNX file and the sha256 of its bytes; shape_nodes read a size at run time, none where sizes are fixed."""
 
     role: Role
     file: FileName
     precision: Precision
     opset: Annotated[int, Meta(ge=1)]
     ir_version: Annotated[int, Meta(ge=1)]
+    shape_nodes: Annotated[int, Meta(ge=0)] = 0
     bytes: Bytes
     sha256: Sha256
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """golden.npz: x, eps and every output of the source model at some batch sizes."""
+    """golden.npz: x, eps and every output of the source model at some batch sizes, and heights and widths of x.
+
+    Without sizes x has the manifest's own; with them there is each batch at each size.
+    """
 
     file: FileName
     bytes: Bytes
     sha256: Sha256
     source: Literal["pytorch", "onnx"]
     batches: Annotated[tuple[Size, ...], Meta(min_length=1, max_length=8)]
+    sizes: Annotated[tuple[tuple[Size, Size], ...], Meta(min_length=1, max_length=8)] | None = None
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +167,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     provider: str
     onnxruntime: str
     batches: tuple[Size, ...]
+    sizes: tuple[tuple[Size, Size], ...] | None = None
     bound: Bound
     worst: dict[str, Worst]
 
@@ -185,7 +202,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deterministic: bool
     input: Input
     latent: Latent
-    likelihood: Likelihood
+    likelihood: Likelihood | None
     graphs: Annotated[tuple[Graph, ...], Meta(min_length=2, max_length=16)]
     golden: Golden
     verification: tuple[Verification, ...]
@@ -201,6 +218,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Precisions in which both graphs are there."""
         found: dict[Precision, None] = dict.fromkeys(graph.precision for graph in self.graphs)
         return tuple(p for p in found if self.graph("encoder", p) and self.graph("decoder", p))
+
+    def at(self, size: tuple[int, int]) -> Self:
+        """The manifest as it would be for images of this height and width; only where they are dynamic."""
+        factors = self.input.factors
+        assert factors is not None
+        channels = self.input.shape[-1 if self.input.layout == "channels_last" else 0]
+        shape = (*size, channels) if self.input.layout == "channels_last" else (channels, *size)
+        sides = tuple(side // factor for side, factor in zip(size, factors, strict=True))
+        return msgspec.structs.replace(
+            self,
+            input=msgspec.structs.replace(self.input, shape=shape),
+            latent=msgspec.structs.replace(self.latent, shape=(self.latent.shape[0], *sides)),
+        )
 
     @property
     def encoder_inputs(self) -> dict[str, tuple[int, ...]]:
@@ -255,6 +285,33 @@ def _check_consistent(manifest: Manifest, where: str) -> None:
     if manifest.deterministic != (manifest.latent.noise is None):
         raise BundleError(f"{where}: deterministic means no noise law, got both or neither; export the bundle again")
     _check_columns(manifest, where)
+    _check_images(manifest, where)
+
+
+def _check_images(manifest: Manifest, where: str) -> None:
+    """Raw images are [height, width, channels]; dynamic sides are multiples of the latent's."""
+    rows, latent = manifest.input, manifest.latent.shape
+    raw = rows.dtype == "uint8"
+    if raw != (rows.layout == "channels_last") or (
+        raw and (len(rows.shape) != 3 or rows.low is None or rows.high is None)
+    ):
+        raise BundleError(f"{where}: uint8 means images, channels last, of a known range; export the bundle again")
+    if raw and manifest.likelihood is not None:
+        raise BundleError(f"{where}: levels of uint8 have no likelihood; export the bundle again")
+    if rows.factors is None:
+        if manifest.golden.sizes is not None:
+            raise BundleError(f"{where}: golden sizes need dynamic height and width; export the bundle again")
+        return
+    sides = rows.shape[:2] if raw else rows.shape[1:]
+    wanted = tuple(side * factor for side, factor in zip(latent[1:], rows.factors, strict=False))
+    if len(rows.shape) != 3 or len(latent) != 3 or sides != wanted:
+        found = f"{list(rows.shape)} and {list(latent)}"
+        raise BundleError(
+            f"{where}: sides of x must be {list(rows.factors)} times the latent's, got {found}; export again"
+        )
+    for size in manifest.golden.sizes or ():
+        if any(side % factor for side, factor in zip(size, rows.factors, strict=True)):
+            raise BundleError(f"{where}: golden size {list(size)} is no multiple of {list(rows.factors)}; export again")
 
 
 def _check_columns(manifest: Manifest, where: str) -> None:

@@ -13,7 +13,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     input: tuple[int, ...]
     latent: tuple[int, ...]
-    likelihood: str
+    likelihood: str | None
     noise: str | None
     device: str
     provider: str
@@ -31,7 +31,7 @@ def info_of(pair: Pair, *, max_batch: int) -> Info:
         id=manifest.id,
         input=manifest.input.shape,
         latent=manifest.latent.shape,
-        likelihood=type(manifest.likelihood).__name__.lower(),
+        likelihood=None if manifest.likelihood is None else type(manifest.likelihood).__name__.lower(),
         noise=manifest.latent.noise,
         device=str(pair.device),
         provider=pair.encoder.provider,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
-from reparam.bundle.manifest import Manifest
+from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.pair import Pair
 from reparam.errors import ClosedError, OptionError
 from reparam.integers import whole
@@ -52,6 +52,12 @@ class Rows:
         if self.manifest.latent.noise is None:
             raise OptionError("encode: a deterministic autoencoder has no posterior; call sample(x) for its z")
         return self.manifest.latent.noise
+
+    def likelihood(self) -> Likelihood:
+        """The law of x given z; `OptionError` where nobody knows it, as of most models of others."""
+        if self.manifest.likelihood is None:
+            raise OptionError("elbo: this bundle names no likelihood, so no row can be scored; posterior.kl() works")
+        return self.manifest.likelihood
 
     # -- running -------------------------------------------------------------------------------------------------
 
