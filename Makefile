@@ -53,8 +53,9 @@ format: $(READY) ## Let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What the runtime costs above bare onnxruntime, in one paired run
+bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a program pays before its first result
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/startup.py
 
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
