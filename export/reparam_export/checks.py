@@ -13,8 +13,7 @@ from pathlib import Path
 import onnx
 
 from reparam.errors import ExportError
-from reparam_export.passes.stamp import IR_VERSION
-from reparam_export.trace import OPSET
+from reparam_export.passes.stamp import IR_VERSION, OPSET
 
 _BATCH_FREE = re.compile(r"Shape|Size|NonZero")  # what reads a size at run time; a fixed row needs none
 

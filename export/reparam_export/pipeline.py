@@ -25,11 +25,11 @@ from reparam_export.adapters.find import find_source
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
-from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
+from reparam_export.passes.stamp import IR_VERSION, OPSET, name_parts, stamp
 from reparam_export.passes.strip import strip
 from reparam_export.preview import preview
 from reparam_export.source import Source, in_eval_mode
-from reparam_export.trace import OPSET, trace
+from reparam_export.trace import trace
 from reparam_export.vectors import kept, reference
 
 STAGES: Final = ("read", "trace encoder", "trace decoder", "verify", "publish")

@@ -7,15 +7,13 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Generator
-from typing import Final
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from reparam.errors import ExportError
-
-OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
+from reparam_export.passes.stamp import OPSET
 
 
 def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> onnx.ModelProto:
