@@ -51,7 +51,7 @@ def _graph(contract: Contract) -> str:
 
 
 def _ensemble(manifest: Manifest) -> str:
-    """x and eps through the encoder to z, and z through the decoder to x_hat."""
+    """X and eps through the encoder to z, and z through the decoder to x_hat."""
     encoder, decoder = encoder_contract(manifest), decoder_contract(manifest)
     return "\n".join(
         [
@@ -79,7 +79,11 @@ def _tensors(way: str, tensors: Mapping[str, Axes], uint8: frozenset[str]) -> st
 
 
 def _step(model: str, inputs: Iterable[str], outputs: Iterable[str]) -> str:
-    maps = [f"    {way}_map {{ key: {_text(n)}, value: {_text(n)} }}" for way, names in (("input", inputs), ("output", outputs)) for n in names]
+    maps = [
+        f"    {way}_map {{ key: {_text(n)}, value: {_text(n)} }}"
+        for way, names in (("input", inputs), ("output", outputs))
+        for n in names
+    ]
     return "\n".join(["  step {", f"    model_name: {_text(model)}", "    model_version: -1", *maps, "  }"])
 
 

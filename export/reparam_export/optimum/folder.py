@@ -12,13 +12,12 @@ from typing import Final
 
 import msgspec
 import onnx
-from google.protobuf.message import DecodeError
 
 from reparam.bundle.gate import RANDOM_OPERATORS
 from reparam.errors import CheckpointError, ExportError
 
-_ENCODER: Final = Path("vae_encoder", "model.onnx")
-_DECODER: Final = Path("vae_decoder", "model.onnx")
+ENCODER: Final = Path("vae_encoder", "model.onnx")
+DECODER: Final = Path("vae_decoder", "model.onnx")
 _CONFIGS: Final = (Path("vae_encoder", "config.json"), Path("vae", "config.json"), Path("config.json"))
 _MAX_BYTES: Final = 2**31 - 1  # what one protobuf message can be
 _MAX_CONFIG_BYTES: Final = 1 << 20
@@ -47,14 +46,12 @@ class Folder:
         encoder: `sample` [batch, channels, height, width] to `latent_parameters` [batch, 2 * latent, ...].
         decoder: `latent_sample` [batch, latent, latent_height, latent_width] to `sample` [batch, channels, ...].
         config: of the VAE.
-        fixed: height and width of x where the graphs fix them, None where they are dynamic.
     """
 
     place: Path
     encoder: onnx.ModelProto
     decoder: onnx.ModelProto
     config: Config
-    fixed: tuple[int, int] | None
 
 
 def read_folder(place: Path) -> Folder:
@@ -67,12 +64,12 @@ def read_folder(place: Path) -> Folder:
     if not place.is_dir():
         raise CheckpointError(f"{place}: no such folder; give the one that holds vae_encoder and vae_decoder")
     config = _config(place)
-    encoder, decoder = _graph(place / _ENCODER), _graph(place / _DECODER)
-    _check_posterior(encoder, place / _ENCODER)
+    encoder, decoder = _graph(place / ENCODER), _graph(place / DECODER)
+    _check_posterior(encoder, place / ENCODER)
     channels, latent = config.in_channels, config.latent_channels
-    image = _signature(encoder, place / _ENCODER, ("sample", channels), ("latent_parameters", 2 * latent))
-    _signature(decoder, place / _DECODER, ("latent_sample", latent), ("sample", channels))
-    return Folder(place, encoder, decoder, config, image)
+    _check_signature(encoder, place / ENCODER, ("sample", channels), ("latent_parameters", 2 * latent))
+    _check_signature(decoder, place / DECODER, ("latent_sample", latent), ("sample", channels))
+    return Folder(place, encoder, decoder, config)
 
 
 def _config(place: Path) -> Config:
@@ -101,13 +98,16 @@ def _graph(file: Path) -> onnx.ModelProto:
     try:
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ExportError(f"{file}: a graph has at most 2 GiB in one file, this has more")
-        model = onnx.ModelProto.FromString(data)
     except FileNotFoundError:
-        raise CheckpointError(f"{file}: missing; give a folder that holds {_ENCODER} and {_DECODER}") from None
-    except (OSError, DecodeError) as error:
-        raise CheckpointError(f"{file}: not an ONNX graph that can be read ({error}); {_AGAIN}") from None
+        raise CheckpointError(f"{file}: missing; give a folder that holds {ENCODER} and {DECODER}") from None
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
+    if len(data) > _MAX_BYTES:
+        raise ExportError(f"{file}: a graph has at most 2 GiB in one file, this has more")
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own class, which onnx does not name
+        raise CheckpointError(f"{file}: not an ONNX graph; {_AGAIN}") from error
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ExportError(
             f"{file}: its weights lie in another file (external data); put them inside: "
@@ -122,6 +122,10 @@ def _graph(file: Path) -> onnx.ModelProto:
     if foreign or model.functions:
         told = foreign[0] if foreign else "functions"
         raise ExportError(f"{file}: holds {told}, which standard ONNX has not; import it before it is optimised")
+    if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
+        raise ExportError(f"{file}: holds subgraphs (If, Loop), which no bundle may hold; {_AGAIN}")
+    if any(node.op_type.endswith("QuantizeLinear") for node in model.graph.node):
+        raise ExportError(f"{file}: is quantised; import the fp32 graphs, and quantise what comes of them")
     half = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
     if any(tensor.data_type in half for tensor in _tensors(model.graph)) or any(
         value.type.tensor_type.elem_type in half for value in (*model.graph.input, *model.graph.output)
@@ -159,27 +163,21 @@ def _check_posterior(encoder: onnx.ModelProto, file: Path) -> None:
         )
 
 
-def _signature(
+def _check_signature(
     model: onnx.ModelProto, file: Path, wanted_in: tuple[str, int], wanted_out: tuple[str, int]
-) -> tuple[int, int] | None:
-    """Holds a graph's one input and one output against their names and channels; its fixed height and width, if any."""
+) -> None:
+    """One input and one output of these names and channels, float32, the other axes dynamic."""
     weights = {tensor.name for tensor in model.graph.initializer}  # before ir_version 4 these were inputs too
     inputs = [value for value in model.graph.input if value.name not in weights]
-    for way, found, (name, channels) in (("inputs", inputs, wanted_in), ("outputs", model.graph.output, wanted_out)):
-        shapes = {value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] for value in found}
-        told = f"{name} [batch, {channels}, height, width]"
-        if list(shapes) != [name]:
-            raise ExportError(f"{file}: its {way} must be {told}, got {', '.join(shapes) or 'none'}; {_AGAIN}")
-        shape = shapes[name]
-        of = found[0].type.tensor_type.elem_type
-        if (
-            len(shape) != 4
-            or of != onnx.TensorProto.FLOAT
-            or (isinstance(shape[1], int) and shape[1] not in (0, channels))
-        ):
-            kind = onnx.TensorProto.DataType.Name(of).lower()
-            raise ExportError(f"{file}: {name} must be float {told}, as config.json says, got {kind} {shape}; {_AGAIN}")
-        if way == "inputs" and isinstance(shape[0], int) and shape[0] > 0:
-            raise ExportError(f"{file}: {name} takes batches of {shape[0]} alone; export it again with dynamic axes")
-    height, width = (d.dim_value for d in inputs[0].type.tensor_type.shape.dim[2:])
-    return (height, width) if height and width else None
+    for way, found, (name, channels) in (("input", inputs, wanted_in), ("output", model.graph.output, wanted_out)):
+        names = [value.name for value in found]
+        if names != [name]:
+            raise ExportError(f"{file}: its one {way} must be {name}, got {', '.join(names) or 'none'}; {_AGAIN}")
+        tensor = found[0].type.tensor_type
+        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        shape = [dim.dim_param or dim.dim_value or "?" for dim in tensor.shape.dim]
+        if kind != "float" or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != channels):
+            wanted = f"float [batch, {channels}, height, width]"
+            raise ExportError(f"{file}: {name} must be {wanted} as config.json says, got {kind} {shape}; {_AGAIN}")
+        if way == "input" and any(isinstance(shape[axis], int) for axis in (0, 2, 3)):
+            raise ExportError(f"{file}: {name} has fixed sizes, {shape}; export it again without --no-dynamic-axes")
