@@ -9,12 +9,15 @@ from typing import Final
 import onnx
 
 from reparam.bundle.manifest import Manifest, Role
+from reparam.bundle.reader import Bundle
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
 from reparam.verification import BOUNDS
 from reparam_export.adapters.find import find_source
 from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
+from reparam_export.layouts.record import Layout
+from reparam_export.layouts.writing import check_layout_place, write_layout
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import trace
@@ -29,6 +32,7 @@ def export(
     *,
     input_shape: tuple[int, ...] | None = None,
     raw: bool = False,
+    layout: Layout | None = None,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -41,6 +45,8 @@ def export(
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
+        layout: "triton" or "optimum" to write the folder of such a program in place of a bundle, see
+            `reparam_export.lay_out`.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
         progress: called with each of `STAGES` as it begins.
 
@@ -64,7 +70,10 @@ def export(
         (3, 64)
     """
     target = Path(path)
-    check_target(target)
+    if layout is None:
+        check_target(target)
+    else:
+        check_layout_place(target, layout)
     plain = bundle_name(name, target)
     progress("read")
     source = find_source(model, name=plain, input_shape=input_shape)
@@ -72,7 +81,10 @@ def export(
         source = with_raw_images(source)
     files, manifest, pair = prove(source, progress=progress)
     progress("publish")
-    publish_bundle(target, manifest, files, pair)
+    if layout is None:
+        publish_bundle(target, manifest, files, pair)
+    else:
+        write_layout(Bundle(plain, manifest, files), target, layout=layout)
     return manifest
 
 

@@ -1,7 +1,7 @@
-"""Runs the graphs of bundles on their golden inputs with whatever onnxruntime is here.
+"""Runs the graphs of bundles on their golden inputs with whatever onnxruntime is here: `golden_outputs.py OUT BUNDLE`.
 
-`golden_outputs.py OUT BUNDLE...` needs numpy and onnxruntime alone, so that old ones can be asked. OUT becomes an .npz with an array for each bundle,
-precision and golden output, named like `0/fp32/mean_3`.
+Needs numpy and onnxruntime alone, so that old ones can be asked. OUT becomes an .npz with an array for each bundle (any
+number may be given), precision and golden output, named like `0/fp32/mean_3`.
 """
 
 import json

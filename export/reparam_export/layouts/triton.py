@@ -6,17 +6,18 @@ input. Triton states shapes without the batch and writes -1 for a dynamic side.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from reparam.bundle.manifest import Manifest, Precision
+from reparam.bundle.manifest import Axes, Manifest, Precision
 from reparam.bundle.reader import Bundle
 from reparam.engine.pair import decoder_contract, encoder_contract
-from reparam.engine.session import Axes, Contract
+from reparam.engine.session import Contract
 
 MAX_BATCH: Final = 256  # as of `reparam.load`
 ENSEMBLE: Final = "reconstruct"
 VERSION: Final = "1"
+_TYPES: Final = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8"}
 
 
 def triton_files(bundle: Bundle, precision: Precision) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -42,8 +43,8 @@ def _graph(contract: Contract) -> str:
             f"name: {_text(contract.role)}",
             'backend: "onnxruntime"',
             f"max_batch_size: {MAX_BATCH}",
-            _tensors("input", contract.inputs, contract.uint8),
-            _tensors("output", contract.outputs, contract.uint8),
+            _tensors("input", contract.inputs, contract.dtype),
+            _tensors("output", contract.outputs, contract.dtype),
             "dynamic_batching { }",
             "",
         ]
@@ -58,8 +59,8 @@ def _ensemble(manifest: Manifest) -> str:
             f"name: {_text(ENSEMBLE)}",
             'platform: "ensemble"',
             f"max_batch_size: {MAX_BATCH}",
-            _tensors("input", encoder.inputs, encoder.uint8),
-            _tensors("output", {"x_hat": decoder.outputs["x_hat"]}, decoder.uint8),
+            _tensors("input", encoder.inputs, encoder.dtype),
+            _tensors("output", {"x_hat": decoder.outputs["x_hat"]}, decoder.dtype),
             "ensemble_scheduling {",
             _step(encoder.role, encoder.inputs, ["z"]),
             _step(decoder.role, ["z"], ["x_hat"]),
@@ -69,22 +70,21 @@ def _ensemble(manifest: Manifest) -> str:
     )
 
 
-def _tensors(way: str, tensors: Mapping[str, Axes], uint8: frozenset[str]) -> str:
-    lines = [f"{way} ["]
+def _tensors(way: str, tensors: Mapping[str, Axes], dtype: Callable[[str], str]) -> str:
+    """A list of inputs or outputs: name, type and row."""
+    entries: list[str] = []
     for name, axes in tensors.items():
-        kind = "TYPE_UINT8" if name in uint8 else "TYPE_FP32"
         dims = ", ".join(str(axis) if isinstance(axis, int) else "-1" for axis in axes)
-        lines.append(f"  {{ name: {_text(name)}, data_type: {kind}, dims: [ {dims} ] }},")
-    return "\n".join([*lines[:-1], lines[-1].rstrip(","), "]"])
+        entries.append(f"  {{ name: {_text(name)}, data_type: {_TYPES[dtype(name)]}, dims: [ {dims} ] }}")
+    return "\n".join([f"{way} [", ",\n".join(entries), "]"])
 
 
 def _step(model: str, inputs: Iterable[str], outputs: Iterable[str]) -> str:
-    maps = [
-        f"    {way}_map {{ key: {_text(n)}, value: {_text(n)} }}"
-        for way, names in (("input", inputs), ("output", outputs))
-        for n in names
-    ]
-    return "\n".join(["  step {", f"    model_name: {_text(model)}", "    model_version: -1", *maps, "  }"])
+    """One model of the ensemble; tensors have the same names inside and outside of it."""
+    lines = ["  step {", f"    model_name: {_text(model)}", "    model_version: -1"]
+    for way, names in (("input", inputs), ("output", outputs)):
+        lines += [f"    {way}_map {{ key: {_text(name)}, value: {_text(name)} }}" for name in names]
+    return "\n".join([*lines, "  }"])
 
 
 def _text(value: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from reparam.bundle.manifest import MANIFEST_NAME, Manifest, Precision
+from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.bundle.writer import check_target, publish
 from reparam.errors import OptionError
@@ -72,8 +72,3 @@ def write_layout(bundle: Bundle, target: Path, *, layout: Layout, precision: Pre
         check_anonymous(data, where=file)
     record = encode_record(layout, bundle.manifest, files)
     publish(target, {**files, RECORD: record}, folders=folders, inside=check_layout)
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a folder holds a bundle's manifest."""
-    return (path / MANIFEST_NAME).is_file()

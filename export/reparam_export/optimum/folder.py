@@ -87,14 +87,15 @@ def _config(place: Path) -> Config:
         raise CheckpointError(
             f"{place / name}: not the config.json of a VAE: {error}; take it from the model"
         ) from None
-    sides = config.sample_size if isinstance(config.sample_size, tuple) else (config.sample_size or 1,)
+    size = 1 if config.sample_size is None else config.sample_size
+    sides = size if isinstance(size, tuple) else (size,)
     if not config.block_out_channels or min(config.in_channels, config.latent_channels, *sides) < 1:
         raise CheckpointError(f"{place / name}: its channels and sizes must be positive; take it from the model")
     return config
 
 
 def _graph(file: Path) -> onnx.ModelProto:
-    """One graph, whole and of float32, its weights inside, with nothing that the bundle's gate would refuse."""
+    """One graph, past every check of what it holds."""
     try:
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
@@ -108,6 +109,12 @@ def _graph(file: Path) -> onnx.ModelProto:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own class, which onnx does not name
         raise CheckpointError(f"{file}: not an ONNX graph; {_AGAIN}") from error
+    _check_contents(model, file)
+    return model
+
+
+def _check_contents(model: onnx.ModelProto, file: Path) -> None:
+    """Refuses by name what the bundle's gate would refuse, and numbers that are not float32."""
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ExportError(
             f"{file}: its weights lie in another file (external data); put them inside: "
@@ -131,7 +138,6 @@ def _graph(file: Path) -> onnx.ModelProto:
         value.type.tensor_type.elem_type in half for value in (*model.graph.input, *model.graph.output)
     ):
         raise ExportError(f"{file}: computes in 16 bits; {_AGAIN} --dtype fp32")
-    return model
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -1,6 +1,6 @@
 """Optimum's own graphs, running as they came: what the imported ones are held against."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ def originals(folder: Folder, manifest: Manifest) -> dict[Case, Vectors]:
     """x, eps, mean, logvar, z and x_hat by case: both graphs as they came, what lies between them in numpy.
 
     Raises:
-        ExportError: onnxruntime cannot run a graph.
+        ExportError: onnxruntime cannot run a graph, or sides are not what config.json says.
     """
     encode, decode = _session(folder.encoder), _session(folder.decoder)
     found: dict[Case, Vectors] = {}
@@ -29,12 +29,24 @@ def originals(folder: Folder, manifest: Manifest) -> dict[Case, Vectors]:
             parameters: npt.NDArray[np.float32] = encode.run(None, {"sample": inputs["x"]})[0]
             mean, raw = np.split(parameters, 2, axis=1)
             logvar = np.clip(raw, np.float32(LOGVAR[0]), np.float32(LOGVAR[1]))
+            if mean.shape != inputs["eps"].shape:
+                _refuse_sides(folder, inputs["x"], mean)
             z = mean + np.exp(logvar / 2) * inputs["eps"]
             x_hat = decode.run(None, {"latent_sample": z})[0]
+            if x_hat.shape != inputs["x"].shape:
+                _refuse_sides(folder, x_hat, mean)
             found[case] = {**inputs, "mean": mean, "logvar": logvar, "z": z, "x_hat": x_hat}
     except (RuntimeError, ValueError) as error:  # onnxruntime's own errors are of the first kind
         raise ExportError(f"{folder.place}: its graphs fail at small sizes: {str(error).splitlines()[0]}") from error
     return found
+
+
+def _refuse_sides(folder: Folder, x: npt.NDArray[Any], latent: npt.NDArray[Any]) -> NoReturn:
+    levels = len(folder.config.block_out_channels)
+    raise ExportError(
+        f"{folder.place}: its graphs have {list(x.shape[1:])} for a latent of {list(latent.shape[1:])}, but "
+        f"block_out_channels in config.json has {levels} levels, a factor of {2 ** (levels - 1)}; take the model's own"
+    )
 
 
 def _session(model: onnx.ModelProto) -> Any:
