@@ -17,7 +17,7 @@ from reparam_export.adapters.find import find_source
 from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.layouts.record import Layout
-from reparam_export.layouts.writing import check_layout_place, write_layout
+from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import trace
@@ -79,6 +79,8 @@ def export(
     source = find_source(model, name=plain, input_shape=input_shape)
     if raw:
         source = with_raw_images(source)
+    if layout is not None:
+        check_fits(source, layout)
     files, manifest, pair = prove(source, progress=progress)
     progress("publish")
     if layout is None:

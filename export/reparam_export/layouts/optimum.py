@@ -20,8 +20,10 @@ from reparam.bundle.reader import Bundle
 from reparam.engine.session import Contract
 from reparam.errors import OptionError
 from reparam_export.checks import check_graph
+from reparam_export.inputs import Described
 from reparam_export.layouts.optimum_proof import prove_pipeline_graphs
 from reparam_export.passes.rename import declare, free, rename
+from reparam_export.passes.shape_of_eps import read_shape_off_x
 from reparam_export.passes.stamp import name_parts
 from reparam_export.passes.strip import strip
 
@@ -40,7 +42,7 @@ def optimum_files(bundle: Bundle, precision: Precision) -> tuple[dict[str, bytes
         VerificationError: a rewritten graph's numbers differ from the bundle's golden vectors.
     """
     manifest = bundle.manifest
-    config = json.dumps(_config(manifest), indent=2).encode() + b"\n"
+    config = json.dumps(pipeline_config(manifest), indent=2).encode() + b"\n"
     x, latent, factors = manifest.input_axes, manifest.latent_axes, manifest.input.factors
     parameters = (2 * manifest.latent.shape[0], *latent[1:])
     encoder = Contract("encoder", {"sample": x}, {"latent_parameters": parameters}, factors)
@@ -57,22 +59,22 @@ def optimum_files(bundle: Bundle, precision: Precision) -> tuple[dict[str, bytes
     return files, ()
 
 
-def _config(manifest: Manifest) -> dict[str, object]:
+def pipeline_config(described: Described) -> dict[str, object]:
     """config.json, as of diffusers' AutoencoderKL: what pipelines ask of it; of the levels only their number is known.
 
     Raises:
         OptionError: the model is none for a pipeline.
     """
-    shape, latent = manifest.input.shape, manifest.latent.shape
-    if manifest.input.layout != "channels_first" or len(shape) != 3 or len(latent) != 3:
+    shape, latent = described.input.shape, described.latent.shape
+    if described.input.layout != "channels_first" or len(shape) != 3 or len(latent) != 3:
         raise OptionError(
             "layout: optimum's pipelines work on float images [channels, height, width] with a latent of such axes, "
             f"this bundle has {list(shape)} and {list(latent)}; take triton"
         )
-    if manifest.latent.noise != "normal":
-        found = manifest.latent.noise or "none: a plain autoencoder"
+    if described.latent.noise != "normal":
+        found = described.latent.noise or "none: a plain autoencoder"
         raise OptionError(f"layout: optimum's pipelines draw normal noise, this bundle's is {found}; take triton")
-    if manifest.input.low is None or manifest.input.high is None:
+    if described.input.low is None or described.input.high is None:
         raise OptionError("layout: optimum's pipelines give images in [-1, 1]; this bundle's range is not recorded")
     factor = shape[1] // latent[1]
     levels = factor.bit_length()
@@ -82,7 +84,7 @@ def _config(manifest: Manifest) -> dict[str, object]:
             "layout: optimum's pipelines know one power of two between sides of x and of the latent, "
             f"this bundle has {list(shape)} and {list(latent)}; take triton"
         )
-    scaling = manifest.latent.scaling_factor
+    scaling = described.latent.scaling_factor
     return {
         "_class_name": "AutoencoderKL",
         "in_channels": shape[0],
@@ -93,7 +95,7 @@ def _config(manifest: Manifest) -> dict[str, object]:
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "sample_size": shape[1] if shape[1] == shape[2] else list(shape[1:]),
         "scaling_factor": 1.0 if scaling is None else scaling,
-        "shift_factor": manifest.latent.shift_factor,
+        "shift_factor": described.latent.shift_factor,
         "latents_mean": None,
         "latents_std": None,
         "force_upcast": False,
@@ -104,6 +106,8 @@ def _encoder(model: onnx.ModelProto, contract: Contract, manifest: Manifest) -> 
     """`sample` to `latent_parameters`: x = middle + half * sample first, mean and logvar joined at the end."""
     new = Extractor(model).extract_model(["x"], ["mean", "logvar"])
     graph = new.graph
+    channels = manifest.input.shape[0], manifest.latent.shape[0]
+    read_shape_off_x(graph, channels=channels, factors=manifest.input.factors)
     middle, half = _middle_and_half(manifest)
     if (middle, half) == (0.0, 1.0):
         rename(graph, {"x": "sample"}, taken=("latent_parameters",))

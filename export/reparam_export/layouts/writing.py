@@ -10,7 +10,8 @@ from reparam.bundle.reader import Bundle, read_bundle
 from reparam.bundle.writer import check_target, publish
 from reparam.errors import OptionError
 from reparam_export.checks import check_anonymous
-from reparam_export.layouts.optimum import optimum_files
+from reparam_export.inputs import Described
+from reparam_export.layouts.optimum import optimum_files, pipeline_config
 from reparam_export.layouts.record import LAYOUTS, RECORD, Layout, check_layout, encode_record
 from reparam_export.layouts.triton import triton_files
 
@@ -63,6 +64,16 @@ def check_layout_place(target: Path, layout: str) -> None:
     if layout not in LAYOUTS:
         raise OptionError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     check_target(target, inside=check_layout)
+
+
+def check_fits(described: Described, layout: Layout) -> None:
+    """Refuses, before a model is traced, one that `write_layout` would refuse.
+
+    Raises:
+        OptionError: with the reason.
+    """
+    if layout == "optimum":
+        pipeline_config(described)
 
 
 def write_layout(bundle: Bundle, target: Path, *, layout: Layout, precision: Precision = "fp32") -> None:
