@@ -120,6 +120,12 @@ class Peer:
         return self.folder
 
 
+@pytest.fixture(scope="session")
+def peers() -> type[Peer]:
+    """What writes such folders, at any place."""
+    return Peer
+
+
 @pytest.fixture
 def peer(tmp_path: Path) -> Peer:
     """Writes `tmp_path / "peer"`."""

@@ -1,7 +1,9 @@
 """A bundle in the layouts of other programs: their own readers take it, and nothing that we did not write is lost."""
 
+import getpass
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import reparam_export
 from reparam.errors import OptionError, OutputError, ReparamError, VerificationError
 from reparam_export.cli import export
 from reparam_export.layouts import optimum as optimum_layout
+from reparam_export.layouts.record import LAYOUTS
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig
 
@@ -255,6 +258,24 @@ def test_what_we_did_not_write_is_never_replaced(spatial: Path, tmp_path: Path) 
     place = tmp_path / "bundle"
     shutil.copytree(DIGITS, place)
     refused(r"holds no layout.json of ours and would be lost")
+
+
+def test_no_file_of_a_layout_or_of_an_imported_bundle_names_this_machine(
+    peer: Any, spatial: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    reparam_export.import_optimum(peer.write(), out / "bundle")
+    for layout in LAYOUTS:
+        for source in (spatial, out / "bundle"):
+            reparam_export.lay_out(source, out / f"{source.name}-{layout}", layout=layout)
+    names = {name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 4}
+    words = {str(Path.home()) + "/", str(tmp_path), "/tmp/", "site-packages", ".py", *names}
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    for file in files:
+        data = file.read_bytes()
+        assert not [word for word in words if word.encode() in data], file
 
 
 def test_a_bundle_never_replaces_a_layout(peer: Any, tmp_path: Path) -> None:
