@@ -278,6 +278,15 @@ def test_no_file_of_a_layout_or_of_an_imported_bundle_names_this_machine(
         assert not [word for word in words if word.encode() in data], file
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_precision_that_the_bundle_has_not_is_refused_before_anything_is_written(
+    spatial: Path, tmp_path: Path, layout: Any
+) -> None:
+    with pytest.raises(OptionError, match="precision: .* has fp32, got 'int8'"):
+        reparam_export.lay_out(spatial, tmp_path / "out", layout=layout, precision="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bundle_never_replaces_a_layout(peer: Any, tmp_path: Path) -> None:
     reparam_export.lay_out(DIGITS, tmp_path / "out", layout="triton")
     with pytest.raises(OutputError, match="is a folder but no bundle"):

@@ -8,7 +8,7 @@ from reparam.cli.common import PATH, print_json, progress
 from reparam.errors import MissingExtra
 
 
-@click.command("import-optimum", short_help="An ONNX folder of optimum or diffusers to a bundle, without PyTorch.")
+@click.command("import-optimum", short_help="An ONNX folder of optimum to a bundle.")
 @click.argument("folder", type=PATH)
 @click.argument("bundle", type=PATH)
 @click.option("--name", help="Name of the bundle.  [default: that of BUNDLE's folder]")
