@@ -282,7 +282,7 @@ def test_no_file_of_a_layout_or_of_an_imported_bundle_names_this_machine(
 def test_a_precision_that_the_bundle_has_not_is_refused_before_anything_is_written(
     spatial: Path, tmp_path: Path, layout: Any
 ) -> None:
-    with pytest.raises(OptionError, match="precision: .* has fp32, got 'int8'"):
+    with pytest.raises(OptionError, match=r"precision: .* has fp32, got 'int8'"):
         reparam_export.lay_out(spatial, tmp_path / "out", layout=layout, precision="int8")
     assert list(tmp_path.iterdir()) == []
 
