@@ -219,7 +219,7 @@ def test_the_constraints_fit_the_ranges_of_pyproject() -> None:
 def test_import_reparam_and_the_train_and_export_doors_load_no_heavy_library() -> None:
     code = (
         "import reparam, reparam.cli.main, reparam_train.cli, reparam_train.data.cli, reparam_train.study.cli;"
-        "import reparam_export.cli, sys, json;"
+        "import reparam_export.cli, reparam_export.optimum.cli, sys, json;"
         "print(json.dumps([m for m in ('torch', 'onnx', 'onnxruntime', 'onnxscript', 'matplotlib', 'tqdm')"
         " if m in sys.modules]))"
     )

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any
 
 import onnx
 import torch
@@ -15,8 +15,7 @@ from torch import nn
 
 from reparam.engine.session import Contract
 from reparam.errors import ExportError
-
-OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
+from reparam_export.passes.stamp import OPSET
 
 
 def trace(module: nn.Module, contract: Contract) -> onnx.ModelProto:

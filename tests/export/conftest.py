@@ -1,8 +1,15 @@
-"""Small models with random weights, and their bundles."""
+"""Small models with random weights, and their bundles; small folders such as optimum writes."""
 
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import reparam_export
 from reparam_train.model import VAE
@@ -53,3 +60,85 @@ def bundle(request: pytest.FixtureRequest, bundles: dict[str, tuple[VAE, Path]])
 def model() -> VAE:
     """The smallest model."""
     return VAE.build(CONFIGS["mlp-bernoulli"], seed=7)
+
+
+class Peer:
+    """Folders such as optimum writes, of one convolution each way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def config(**changes: object) -> dict[str, object]:
+        """config.json of a VAE of two levels, as diffusers writes it; None leaves a key out."""
+        config = {
+            "_class_name": "AutoencoderKL",
+            "_diffusers_version": "0.36.0",
+            "block_out_channels": [8, 8],
+            "in_channels": 3,
+            "latent_channels": 2,
+            "sample_size": 16,
+            "scaling_factor": 0.5,
+            "shift_factor": 0.25,
+        }
+        return {key: value for key, value in {**config, **changes}.items() if value is not None}
+
+    @staticmethod
+    def graph(role: str, opset: int = 17) -> onnx.ModelProto:
+        """An encoder or decoder; some of its inner names are those that the contract gives to something else."""
+        encodes = role == "encoder"
+        values = np.random.default_rng(7).normal(size=(4 if encodes else 2, 3, 2, 2)).astype(np.float32)
+        weight = numpy_helper.from_array(values, "eps" if encodes else "x_hat")
+        given, made = ("sample", "latent_parameters") if encodes else ("latent_sample", "sample")
+        nodes = [
+            helper.make_node("Conv" if encodes else "ConvTranspose", [given, weight.name], ["x"], strides=[2, 2]),
+            helper.make_node("Identity", ["x"], [made]),
+        ]
+        axes = {
+            "sample": ["batch_size", 3, "sample_height", "sample_width"],
+            "latent_parameters": ["batch_size", 4, "sample_height / 2", "sample_width / 2"],
+            "latent_sample": ["batch_size", 2, "latent_height", "latent_width"],
+        }
+        ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, axes[name])] for name in (given, made)]
+        graph = helper.make_graph(nodes, "main_graph", *ends, [weight])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+    def write(
+        self,
+        *,
+        encoder: onnx.ModelProto | bytes | None = None,
+        decoder: onnx.ModelProto | bytes | None = None,
+        config: dict[str, object] | None = None,
+    ) -> Path:
+        """The folder; what is left out is good."""
+        for role, given in (("encoder", encoder), ("decoder", decoder)):
+            model = self.graph(role) if given is None else given
+            place = self.folder / f"vae_{role}"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "model.onnx").write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+            (place / "config.json").write_text(json.dumps(self.config() if config is None else config))
+        return self.folder
+
+
+@pytest.fixture(scope="session")
+def peers() -> type[Peer]:
+    """What writes such folders, at any place."""
+    return Peer
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Peer:
+    """Writes `tmp_path / "peer"`."""
+    return Peer(tmp_path / "peer")
+
+
+@pytest.fixture(scope="session")
+def optimum_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What optimum_run.py leaves: optimum's own folder, our bundle and layout of it, and what each of them gives."""
+    if not all(find_spec(name) for name in ("optimum", "diffusers", "transformers")):
+        pytest.skip("optimum, diffusers or transformers is not installed (the extra peers)")
+    out = tmp_path_factory.mktemp("optimum")
+    script = Path(__file__).with_name("optimum_run.py")
+    done = subprocess.run([sys.executable, script, out], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
