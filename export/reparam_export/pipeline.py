@@ -20,11 +20,12 @@ from reparam.bundle.writer import check_target, publish
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import OptionError
-from reparam.verification import BOUNDS, compare
+from reparam.verification import compare
 from reparam_export.adapters.find import find_source
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
+from reparam_export.passes.fix_shapes import fix_shapes
 from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
 from reparam_export.passes.strip import strip
 from reparam_export.preview import preview
@@ -116,8 +117,8 @@ def prove(
                 provider=pair.encoder.provider,
                 onnxruntime=import_onnxruntime().__version__,
                 batches=tuple(vectors),
-                bound=BOUNDS["fp32"],
-                worst=compare(pair, vectors.values(), bound=BOUNDS["fp32"]),
+                bound=source.bound,
+                worst=compare(pair, vectors.values(), bound=source.bound),
             ),
         ),
     )
@@ -178,6 +179,7 @@ def _graph(
     """One traced, clean and checked graph."""
     examples = {name: torch.zeros(2, *shape) for name, shape in inputs.items()}
     model = trace(module.eval(), examples, list(outputs))
+    fix_shapes(model)
     strip(model)
     name_parts(model, role)
     check_graph(model, inputs=inputs, outputs=outputs)

@@ -3,14 +3,19 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Generator
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from reparam.bundle.manifest import Input, Latent, Likelihood, Training
+from reparam.bundle.manifest import Bound, Input, Latent, Likelihood, Training
+from reparam.verification import BOUNDS
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 Decode = Callable[[Tensor], dict[str, Tensor]]
+
+# Of nets that this project did not write, whose depth and whose order of sums are theirs; ours keep to a tenth of it.
+FOREIGN: Final = Bound(absolute=1e-4, relative=1e-3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Source:
         latent: one row of z.
         likelihood: p(x given z) with its constants, None where nobody knows it.
         training: how it was trained, where that is known.
+        bound: how far the fp32 graphs may be from the model; it stands in the manifest, and `reparam verify` holds it.
     """
 
     name: str
@@ -36,6 +42,7 @@ class Source:
     latent: Latent
     likelihood: Likelihood | None
     training: Training | None
+    bound: Bound = BOUNDS["fp32"]
 
 
 @contextlib.contextmanager
