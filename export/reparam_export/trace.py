@@ -15,6 +15,7 @@ from torch import nn
 
 from reparam.engine.session import Contract
 from reparam.errors import ExportError
+from reparam_export.passes.optimize import optimize
 
 OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
 
@@ -47,9 +48,11 @@ def trace(module: nn.Module, contract: Contract) -> onnx.ModelProto:
                 output_names=list(contract.outputs),
                 dynamic_shapes=dynamic,
                 external_data=False,
-                optimize=True,
+                optimize=False,
                 verbose=False,
             )
+            if program is not None:
+                optimize(program)
         except Exception as error:  # the tracer raises errors of many unrelated classes
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ExportError(
