@@ -26,7 +26,9 @@ def optimize(program: torch.onnx.ONNXProgram) -> None:
     held: list[tuple[ir.Value, ir.TensorProtocol]] = []
     graph = program.model.graph
     for node, place, tensor in _near_neutral(graph):
-        value = ir.Value(name=f"held_{len(held)}", shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype))
+        value = ir.Value(
+            name=f"held_{len(held)}", shape=ir.Shape(tensor.numpy().shape), type=ir.TensorType(tensor.dtype)
+        )
         graph.inputs.append(value)
         node.replace_input_with(place, value)
         held.append((value, tensor))
