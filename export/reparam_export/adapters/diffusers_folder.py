@@ -6,6 +6,7 @@
 import contextlib
 import json
 import re
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -99,6 +100,8 @@ def _quiet() -> Generator[None]:
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.set_verbosity(level)
