@@ -10,6 +10,7 @@ from reparam.bundle.reader import read_bundle
 from reparam.engine.info import Info, info_of
 from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
+from reparam.engine.pinned import Pinned
 from reparam.engine.rows import Rows
 from reparam.errors import OptionError
 from reparam.face.coding import Coding
@@ -98,6 +99,28 @@ class VAE(Coding, Scoring, Streaming):
     def info(self) -> Info:
         """What really runs: device, provider, precision, threads, versions, shapes."""
         return info_of(self._rows.pair, max_batch=self._rows.max_batch)
+
+    def pinned(self, batch: int, *, size: tuple[int, int] | None = None) -> Pinned:
+        """The model for exactly `batch` rows a call, with buffers of its own: the least that a call can cost.
+
+        Args:
+            batch: rows of each call, at least 1.
+            size: height and width of images, where the bundle leaves them open; None for those of training.
+
+        Returns:
+            A context manager with `encode`, `sample` and `decode`, for the thread that made it alone.
+
+        Raises:
+            OptionError: a batch or size out of range, or a model that is not on the CPU.
+
+        Examples:
+            >>> import numpy, reparam
+            >>> vae = reparam.load("models/digits", device="cpu")
+            >>> with vae.pinned(batch=1) as fast:
+            ...     fast.encode(numpy.zeros((1, 1, 8, 8), "float32")).mean.shape
+            (1, 8)
+        """
+        return Pinned(self._rows, batch, size)
 
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""

@@ -115,13 +115,29 @@ class GraphSession:
         try:
             found: list[npt.NDArray[Any]] = self._session.run(names, feeds)
         except Exception as error:
-            raise RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}") from error
+            raise self._failed(error) from error
         rows = len(next(iter(feeds.values())))
         shapes = self._contract.shapes_for(feeds)
         for name, array in zip(names, found, strict=True):
             if array.shape != (rows, *shapes[name]):
                 raise RunError(f"{self._where}: {name} must have one row for each of {rows}, got {list(array.shape)}")
         return found
+
+    # -- bound, for one caller with buffers of its own ----------------------------------------------------------------
+
+    def io_binding(self) -> Any:
+        """A new IOBinding of onnxruntime for this session."""
+        return self._session.io_binding()
+
+    def run_bound(self, binding: Any) -> None:
+        """Runs on what is bound; `RunError` with onnxruntime's first line where it fails."""
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> RunError:
+        return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
