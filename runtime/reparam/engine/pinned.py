@@ -4,6 +4,7 @@ What it saves against `VAE` is the binding of inputs and outputs on each call; w
 thread that made it.
 """
 
+import os
 import threading
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +13,8 @@ import numpy.typing as npt
 
 from reparam.arrays import FLOAT32, FloatArray, check_out, check_pair, check_rows, read_rows
 from reparam.engine.binding import Binding
-from reparam.engine.pair import decoder_contract, encoder_contract
+from reparam.engine.pair import decoder_contract, encoder_contract, session_of
 from reparam.engine.rows import Rows
-from reparam.engine.session import Graph, GraphSession
 from reparam.errors import ClosedError, InputError, OptionError, ThreadError
 from reparam.integers import whole
 from reparam.posterior import Posterior
@@ -36,10 +36,10 @@ class Pinned:
         manifest = self._rows.manifest
         encoder, decoder = encoder_contract(pair.manifest), decoder_contract(pair.manifest)
         shapes = {**manifest.encoder_inputs, **manifest.encoder_outputs, **manifest.decoder_outputs}
-        self._encoder: Binding | None = Binding(_session(pair.encoder), encoder, self.batch, shapes)
-        self._decoder: Binding | None = Binding(_session(pair.decoder), decoder, self.batch, shapes)
+        self._encoder: Binding | None = Binding(session_of(pair.encoder), encoder, self.batch, shapes)
+        self._decoder: Binding | None = Binding(session_of(pair.decoder), decoder, self.batch, shapes)
         self._quiet = True  # whether the buffer of eps holds zeros
-        self._owner = threading.get_ident()
+        self._owner = os.getpid(), threading.get_ident()
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +109,8 @@ class Pinned:
     def _of(self, binding: Binding | None) -> Binding:
         if binding is None:
             raise ClosedError("this pinned model is closed; open another with vae.pinned")
-        if threading.get_ident() != self._owner:
-            raise ThreadError("a pinned model belongs to the thread that made it; each thread opens its own")
+        if (os.getpid(), threading.get_ident()) != self._owner:
+            raise ThreadError("a pinned model belongs to the thread and process that made it; each opens its own")
         return binding
 
     def _read(self, array: npt.NDArray[Any], name: str, row: tuple[int, ...], *, allow_nan: bool) -> npt.NDArray[Any]:
@@ -118,11 +118,6 @@ class Pinned:
         if len(rows) != self.batch:
             raise InputError(f"{name}: must have {self.batch} rows, as this pinned model was made for, got {len(rows)}")
         return read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
-
-
-def _session(graph: Graph) -> GraphSession:
-    assert isinstance(graph, GraphSession)  # what `load` makes
-    return graph
 
 
 def _run(binding: Binding, name: str, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
 from reparam.bundle.manifest import Axes, Likelihood, Manifest
-from reparam.engine.pair import Pair
+from reparam.engine.pair import Pair, session_of
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.integers import whole
 from reparam.laws import Law, check_seed, noise
@@ -171,6 +171,14 @@ class Rows:
             for out, values in zip(outs, part, strict=True):
                 out[start:stop] = values
         return outs
+
+    def trim(self) -> None:
+        """Lets the arenas of both sessions shrink."""
+        x = np.zeros((1, *self.input), self.dtype)
+        z = np.zeros((1, *self.latent), np.float32)
+        session_of(self.pair.encoder).shrink({"x": x} if self.manifest.deterministic else {"x": x, "eps": z})
+        session_of(self.pair.decoder).shrink({"z": z})
+        self._zeros = z[:0].copy()
 
     # -- noise ---------------------------------------------------------------------------------------------------
 

@@ -8,17 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_out, check_pair, check_rows
-from reparam.engine.rows import Noise, Rows, check_first_row
+from reparam.engine.rows import Noise, check_first_row
 from reparam.errors import InputError
+from reparam.face.base import Face
 from reparam.integers import whole
 from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
 
 
-class Coding:
+class Coding(Face):
     """The part of `VAE` that encodes and decodes."""
-
-    _rows: Rows
 
     def encode(
         self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
