@@ -336,10 +336,13 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_what_cannot_be_exported_is_refused_in_one_line_and_the_old_bundle_stays(case: str, refused: Any) -> None:
+def test_what_cannot_be_exported_is_refused_in_one_line_and_the_old_bundle_stays(
+    case: str, refused: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     build, error, line = HOSTILE[case]
     found = refused(build(), error, input_shape=ROWS)
     assert re.search(line, found), found
+    assert capfd.readouterr() == ("", "")  # nor does the tracer print its graph
 
 
 def test_a_pair_without_a_shape_is_asked_for_it(refused: Any) -> None:
