@@ -4,13 +4,15 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from reparam_export.adapters.modules import Modules
     from reparam_export.layouts.writing import lay_out
     from reparam_export.optimum.importing import import_optimum
     from reparam_export.pipeline import export
 
-__all__ = ["export", "import_optimum", "lay_out"]
+__all__ = ["Modules", "export", "import_optimum", "lay_out"]
 
 _PLACES: Final = {
+    "Modules": "reparam_export.adapters.modules",
     "export": "reparam_export.pipeline",
     "import_optimum": "reparam_export.optimum.importing",
     "lay_out": "reparam_export.layouts.writing",

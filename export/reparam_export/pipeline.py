@@ -12,12 +12,12 @@ from reparam.bundle.manifest import Manifest, Role
 from reparam.bundle.reader import Bundle
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
-from reparam.verification import BOUNDS
 from reparam_export.adapters.find import find_source
 from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.layouts.record import Layout
 from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
+from reparam_export.passes.fix_shapes import fix_shapes
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import trace
@@ -103,7 +103,7 @@ def prove(
         files, manifest = _build(source, progress)
         progress("verify")
         vectors = reference(source)
-    return proved(files, manifest, vectors, bound=BOUNDS["fp32"])
+    return proved(files, manifest, vectors, bound=source.bound)
 
 
 def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:
@@ -129,5 +129,6 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
     ):
         progress(f"trace {contract.role}")
         model = models[contract.role] = trace(module.eval(), contract)
+        fix_shapes(model)
         shape_nodes[contract.role] = clean(model, contract)
     return with_graphs(plan, models, shape_nodes)

@@ -1,17 +1,24 @@
-"""Small models with random weights, and their bundles; small folders such as optimum writes."""
+"""Small models with random weights, their bundles, and how a bundle is held against someone else's model."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
+import reparam
 import reparam_export
+from reparam.errors import ReparamError
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig
 
@@ -142,3 +149,62 @@ def optimum_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([sys.executable, script, out], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out
+
+
+Encode = Callable[[Tensor], Mapping[str, Tensor]]
+Decode = Callable[[Tensor], Tensor]
+Agree = Callable[..., None]
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def agree() -> Agree:
+    """Holds a bundle against functions of PyTorch to 1e-4 and 1e-3 of the value, at batches 1, 3, 5 and given shapes.
+
+    encode gives mean and logvar, or z alone; decode x_hat. Both are the model's own interface.
+    """
+
+    def check(folder: Path, encode: Encode, decode: Decode, shapes: Iterable[tuple[int, ...]]) -> None:
+        with reparam.load(folder, device="cpu", threads=1) as vae:
+            low, high = vae.manifest.input.low, vae.manifest.input.high
+            for shape in shapes:
+                for batch in (1, 3, 5):
+                    x = reparam.noise("uniform", 9, range(batch), shape, stream="data")
+                    if low is not None and high is not None:
+                        x = (low + (high - low) * (x / np.sqrt(12) + 0.5)).clip(low, high).astype(np.float32)
+                    check_rows(vae, encode, decode, x)
+        assert reparam.verify(folder, device="cpu")
+
+    def check_rows(vae: reparam.VAE, encode: Encode, decode: Decode, x: np.ndarray) -> None:
+        with torch.no_grad():
+            wanted = {name: value.numpy() for name, value in encode(torch.from_numpy(x)).items()}
+            if "z" in wanted:
+                found = {"z": vae.sample(x)}
+            else:
+                q = vae.encode(x)
+                eps = reparam.noise("normal", 9, range(len(x)), wanted["mean"].shape[1:])
+                wanted["z"] = wanted["mean"] + np.exp(wanted["logvar"] / 2) * eps
+                found = {"mean": q.mean, "logvar": q.logvar, "z": vae.sample(x, eps=eps)}
+            wanted["x_hat"] = decode(torch.from_numpy(wanted["z"])).numpy()
+        found["x_hat"] = vae.decode(wanted["z"])
+        for name, value in wanted.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+    return check
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Exports over an old bundle, which must stay as it was to the byte; gives the one line that says why."""
+
+    def check(model: Any, error: type[ReparamError], **options: Any) -> str:
+        shutil.copytree(SHIPPED, tmp_path / "old")
+        before = {file.name: file.read_bytes() for file in SHIPPED.iterdir()}
+        with pytest.raises(error) as caught:
+            reparam_export.export(model, tmp_path / "old", **options)
+        assert {file.name: file.read_bytes() for file in (tmp_path / "old").iterdir()} == before
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(tmp_path / "old")
+        return str(caught.value)
+
+    return check

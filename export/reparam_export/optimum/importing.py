@@ -6,16 +6,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from reparam.bundle.manifest import Bound, Input, Latent, Manifest, Role
+from reparam.bundle.manifest import Input, Latent, Manifest, Role
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import decoder_contract, encoder_contract
+from reparam.verification import FOREIGN
 from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.optimum.folder import DECODER, ENCODER, Config, Folder, opset_of, read_folder
 from reparam_export.optimum.originals import originals
 from reparam_export.optimum.surgery import decoder_of, encoder_of
 
 STAGES: Final = ("read", "rewrite", "verify", "publish")
-_BOUND: Final = Bound(absolute=1e-4, relative=1e-3)  # of nets whose depth is not ours, on any machine
 _RANGE: Final = (-1.0, 1.0)  # of the images of diffusers' pipelines (VaeImageProcessor)
 _PLACES: Final = 8  # sides of the latent where config.json does not tell the size of training
 
@@ -66,7 +66,7 @@ def import_optimum(
     }
     files, manifest = with_graphs(plan, {"encoder": encoder, "decoder": decoder}, shape_nodes)
     progress("verify")
-    files, manifest, pair = proved(files, manifest, originals(found, manifest), bound=_BOUND)
+    files, manifest, pair = proved(files, manifest, originals(found, manifest), bound=FOREIGN)
     progress("publish")
     publish_bundle(target, manifest, files, pair)
     return manifest
