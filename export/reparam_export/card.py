@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reparam.bundle.manifest import (
+    Axes,
     Bernoulli,
     Gaussian,
     Laplace,
@@ -14,6 +15,7 @@ from reparam.bundle.manifest import (
     Training,
     Verification,
 )
+from reparam.engine.pair import decoder_contract, encoder_contract
 
 _VARIATIONAL: Final = (
     "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers."
@@ -39,7 +41,7 @@ def model_card(manifest: Manifest, *, has_preview: bool) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape(shape: Axes) -> str:
     return "[batch, " + ", ".join(str(size) for size in shape) + "]"
 
 
@@ -57,20 +59,23 @@ def _usage(manifest: Manifest) -> str:
 ```python
 import reparam
 vae = reparam.load("{manifest.name}")     # this folder
-x_hat = vae.generate(16, seed=7)          # float32 {_shape(manifest.input.shape).replace("batch", "16")}
+x_hat = vae.generate(16, seed=7)          # {manifest.input.dtype} {_shape(manifest.input.shape).replace("batch", "16")}
 {encode}
 ```"""
 
 
 def _contract(manifest: Manifest) -> str:
+    encoder, decoder = encoder_contract(manifest), decoder_contract(manifest)
     groups = (
-        ("encoder.onnx", "input", manifest.encoder_inputs),
-        ("encoder.onnx", "output", manifest.encoder_outputs),
-        ("decoder.onnx", "input", {"z": manifest.latent.shape}),
-        ("decoder.onnx", "output", manifest.decoder_outputs),
+        ("encoder.onnx", "input", encoder.inputs),
+        ("encoder.onnx", "output", encoder.outputs),
+        ("decoder.onnx", "input", decoder.inputs),
+        ("decoder.onnx", "output", decoder.outputs),
     )
     rows = [
-        (f"`{file}`", way, f"`{name}`", _shape(shape)) for file, way, names in groups for name, shape in names.items()
+        (f"`{file}`", way, f"`{name}`", f"{manifest.dtype(name)} {_shape(axes)}")
+        for file, way, names in groups
+        for name, axes in names.items()
     ]
     low, high = manifest.input.low, manifest.input.high
     span = "not recorded" if low is None or high is None else f"{low:g} to {high:g}"
@@ -79,12 +84,26 @@ def _contract(manifest: Manifest) -> str:
         known = _likelihood(manifest.likelihood)
     return f"""## Graphs
 
-{_table(("file", "way", "name", "shape, float32"), rows)}
+{_table(("file", "way", "name", "dtype and shape"), rows)}
 
-- Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.
+- Values of x: {span}, layout {manifest.input.layout.replace("_", " ")}.{_form(manifest)}
 - Likelihood: {known}.
 - Prior: standard normal. Law of `eps`: {manifest.latent.noise or "none, there is no noise"}.
 - Opset {manifest.graphs[0].opset}, ir_version {manifest.graphs[0].ir_version}, id `{manifest.id}`."""
+
+
+def _form(manifest: Manifest) -> str:
+    """What is said of raw images and open sides, where there are any."""
+    found = ""
+    if manifest.input.dtype == "uint8":
+        found += "\n- The graphs take and give uint8 images: 0 to 255 stands for that range."
+    if manifest.input.factors is not None:
+        height, width = manifest.input.factors
+        found += (
+            f"\n- Height and width are open: multiples of {height} and {width}, by which they exceed the latent's. "
+            f"`vae.generate(16, seed=7, size=({4 * height}, {4 * width}))`."
+        )
+    return found
 
 
 def _likelihood(likelihood: Likelihood) -> str:

@@ -7,11 +7,11 @@ import contextlib
 import getpass
 import re
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 
+from reparam.engine.session import Contract
 from reparam.errors import ExportError
 from reparam_export.passes.stamp import IR_VERSION
 from reparam_export.trace import OPSET
@@ -19,18 +19,15 @@ from reparam_export.trace import OPSET
 _BATCH_FREE = re.compile(r"Shape|Size|NonZero")  # what reads a size at run time; a fixed row needs none
 
 
-def check_graph(
-    model: onnx.ModelProto,
-    *,
-    inputs: Mapping[str, tuple[int, ...]],
-    outputs: Mapping[str, tuple[int, ...]],
-) -> None:
+def check_graph(model: onnx.ModelProto, contract: Contract) -> int:
     """Holds a graph against the contract; what the runtime's gate refuses is left to the gate.
 
     Args:
         model: the finished graph.
-        inputs: names and row shapes it must take, in order.
-        outputs: names and row shapes it must give, in order.
+        contract: names, dtypes and rows that it must take and give.
+
+    Returns:
+        How many of its nodes read a size at run time: none where height and width are fixed.
 
     Raises:
         ExportError: with the first finding.
@@ -45,22 +42,24 @@ def check_graph(
     opsets = [(opset.domain, opset.version) for opset in model.opset_import]
     if opsets != [("", OPSET)]:
         raise ExportError(f"{role}: operator sets must be the standard one at {OPSET}, got {opsets}")
-    for kind, found, wanted in (("inputs", model.graph.input, inputs), ("outputs", model.graph.output, outputs)):
+    graph = model.graph
+    for kind, found, wanted in (("inputs", graph.input, contract.inputs), ("outputs", graph.output, contract.outputs)):
         signatures = [_signature(value) for value in found]
-        expected = [(name, onnx.TensorProto.FLOAT, ("batch", *shape)) for name, shape in wanted.items()]
+        expected = [(name, contract.dtype(name), ("batch", *row)) for name, row in wanted.items()]
         if signatures != expected:
             raise ExportError(
                 f"{role}: {kind} must be {expected}, got {signatures}; the model ignores or fixes an axis"
             )
-    for node in model.graph.node:
-        if _BATCH_FREE.fullmatch(node.op_type):
-            raise ExportError(f"{role}: {node.op_type} reads a size at run time; give reshapes constant sizes")
+    reading = [node.op_type for node in graph.node if _BATCH_FREE.fullmatch(node.op_type)]
+    if reading and contract.factors is None:
+        raise ExportError(f"{role}: {reading[0]} reads a size at run time; give reshapes constant sizes")
+    return len(reading)
 
 
-def _signature(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[str | int, ...]]:
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, str, tuple[str | int, ...]]:
     tensor = value.type.tensor_type
     dims = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
-    return value.name, tensor.elem_type, dims
+    return value.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, dims
 
 
 def check_anonymous(data: bytes, *, where: str) -> None:

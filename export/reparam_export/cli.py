@@ -12,8 +12,9 @@ from reparam.errors import MissingExtra
 @click.argument("run", type=PATH)
 @click.argument("bundle", type=PATH)
 @click.option("--name", help="Name of the bundle.  [default: that of BUNDLE's folder]")
+@click.option("--raw", is_flag=True, help="Graphs that take and give uint8 images, channels last.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def export(run: Path, bundle: Path, name: str | None, *, as_json: bool) -> None:
+def export(run: Path, bundle: Path, name: str | None, *, raw: bool, as_json: bool) -> None:
     """Write the model of RUN, a folder of `reparam train`, as two ONNX graphs in the folder BUNDLE.
 
     The graphs are held against PyTorch first; where they differ nothing is written and the exit code is 6. A bundle
@@ -37,7 +38,7 @@ def export(run: Path, bundle: Path, name: str | None, *, as_json: bool) -> None:
                 advance(1)
             begun.append(stage)
 
-        manifest = export_bundle(run, bundle, name=name, progress=step)
+        manifest = export_bundle(run, bundle, raw=raw, name=name, progress=step)
         advance(1)
     done = manifest.verification[0]
     worst = max(error.absolute for error in done.worst.values())

@@ -3,17 +3,15 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import onnx
-import torch
-from torch import nn
 
-from reparam.bundle.golden import encode_golden
+from reparam.bundle.golden import Case, encode_golden
 from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Role, Verification, encode_manifest
 from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target, publish
@@ -28,9 +26,10 @@ from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
 from reparam_export.passes.strip import strip
 from reparam_export.preview import preview
+from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import OPSET, trace
-from reparam_export.vectors import kept, reference
+from reparam_export.vectors import golden_sizes, kept, reference
 
 STAGES: Final = ("read", "trace encoder", "trace decoder", "verify", "publish")
 _GOLDEN: Final = "golden.npz"
@@ -41,6 +40,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     input_shape: tuple[int, ...] | None = None,
+    raw: bool = False,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -51,6 +51,8 @@ def export(
             `reparam_train.VAE`, a model of diffusers or pythae, a pair (encoder, decoder). It is not changed.
         path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
+        raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
+            training; such a bundle scores nothing.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
         progress: called with each of `STAGES` as it begins.
 
@@ -80,6 +82,8 @@ def export(
     progress("read")
     plain = _plain_name(target.resolve().name) if name is None else name
     source = find_source(model, name=plain, input_shape=input_shape)
+    if raw:
+        source = with_raw_images(source)
     files, manifest, pair = prove(source, progress=progress)
     progress("publish")
     _publish(target, manifest, files, pair)
@@ -99,12 +103,13 @@ def prove(
         files, manifest = _build(source, progress)
         progress("verify")
         vectors = reference(source)
+    sizes = golden_sizes(source)
     golden = encode_golden(kept(vectors))
     files[_GOLDEN] = golden
     manifest = msgspec.structs.replace(
         manifest,
         golden=msgspec.structs.replace(
-            manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=tuple(kept(vectors))
+            manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=_batches(kept(vectors)), sizes=sizes
         ),
     )
     pair = start_pair(believe(Bundle(source.name, manifest, files)), device="cpu")
@@ -115,13 +120,19 @@ def prove(
                 precision="fp32",
                 provider=pair.encoder.provider,
                 onnxruntime=import_onnxruntime().__version__,
-                batches=tuple(vectors),
+                batches=_batches(vectors),
+                sizes=sizes,
                 bound=BOUNDS["fp32"],
-                worst=compare(pair, vectors.values(), bound=BOUNDS["fp32"]),
+                worst=compare(pair, vectors, bound=BOUNDS["fp32"]),
             ),
         ),
     )
     return files, manifest, pair
+
+
+def _batches(cases: Iterable[Case]) -> tuple[int, ...]:
+    """The batch sizes among cases, in order."""
+    return tuple(dict.fromkeys(case.batch for case in cases))
 
 
 def _plain_name(folder: str) -> str:
@@ -145,12 +156,16 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
         versions={package: version(package) for package in ("reparam", "torch", "onnx", "onnxscript")},
     )
     models: dict[Role, onnx.ModelProto] = {}
+    shape_nodes: dict[Role, int] = {}
     for contract, module in (
         (encoder_contract(plan), (CodeGraph if plan.deterministic else EncoderGraph)(source)),
         (decoder_contract(plan), DecoderGraph(source)),
     ):
         progress(f"trace {contract.role}")
-        models[contract.role] = _graph(module, contract.role, dict(contract.inputs), dict(contract.outputs))
+        model = models[contract.role] = trace(module.eval(), contract)
+        strip(model)
+        name_parts(model, contract)
+        shape_nodes[contract.role] = check_graph(model, contract)
     unstamped = b"".join(_serialise(model) for model in models.values())
     bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
     files: dict[str, bytes] = {}
@@ -165,23 +180,12 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
                 precision="fp32",
                 opset=OPSET,
                 ir_version=IR_VERSION,
+                shape_nodes=shape_nodes[role],
                 bytes=len(data),
                 sha256=_sha256(data),
             )
         )
     return files, msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
-
-
-def _graph(
-    module: nn.Module, role: Role, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
-) -> onnx.ModelProto:
-    """One traced, clean and checked graph."""
-    examples = {name: torch.zeros(2, *shape) for name, shape in inputs.items()}
-    model = trace(module.eval(), examples, list(outputs))
-    strip(model)
-    name_parts(model, role)
-    check_graph(model, inputs=inputs, outputs=outputs)
-    return model
 
 
 def _publish(target: Path, manifest: Manifest, files: dict[str, bytes], pair: Pair) -> None:

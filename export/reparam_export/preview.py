@@ -6,15 +6,22 @@ import reparam
 from reparam.engine.pair import Pair
 from reparam.pictures import is_image, mosaic_png, pictures_available
 
-_ROWS: Final = 4
+_SAMPLES: Final = 48
 _COLUMNS: Final = 12
+_PIXELS: Final = 1 << 18  # of all samples together: large images are few
 
 
 def preview(pair: Pair) -> bytes | None:
-    """A PNG of 48 samples from the prior with seed 0, or None where rows are no images or matplotlib is missing."""
+    """A PNG of at most 48 samples from the prior with seed 0, or None where rows are no images or matplotlib is missing."""
     manifest = pair.manifest
-    if not is_image(manifest.input.shape) or not pictures_available():
+    shape, low, high = manifest.input.shape, manifest.input.low, manifest.input.high
+    if manifest.input.layout == "channels_last":
+        shape, low, high = (shape[2], *shape[:2]), 0, 255
+    if not is_image(shape) or not pictures_available():
         return None
-    z = reparam.noise(manifest.latent.prior, 0, range(_ROWS * _COLUMNS), manifest.latent.shape, stream="prior")
-    x_hat = pair.decoder.run(["x_hat"], {"z": z})[0]
-    return mosaic_png(x_hat, columns=_COLUMNS, low=manifest.input.low, high=manifest.input.high)
+    count = min(_SAMPLES, max(1, _PIXELS // (shape[1] * shape[2])))
+    z = reparam.noise(manifest.latent.prior, 0, range(count), manifest.latent.shape, stream="prior")
+    (x_hat,) = pair.decoder.run(["x_hat"], {"z": z})
+    if manifest.input.layout == "channels_last":
+        x_hat = x_hat.transpose(0, 3, 1, 2)
+    return mosaic_png(x_hat, columns=min(_COLUMNS, count), low=low, high=high)

@@ -9,15 +9,16 @@ published bundle shows no row of a training set.
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 import reparam
 from reparam.arrays import FloatArray
-from reparam.bundle.golden import Vectors
-from reparam.bundle.manifest import Likelihood, Mixed
+from reparam.bundle.golden import Case, Vectors
+from reparam.bundle.manifest import Likelihood, Mixed, sized
 from reparam_export.source import Source
 
 _SEED: Final = 0
@@ -26,14 +27,24 @@ KEPT: Final = (1, 3)  # batch sizes that golden.npz keeps
 GOLDEN_BYTES: Final = 1 << 20
 
 
-def keyed_rows(rows: range, source: Source) -> FloatArray:
-    """X float32 [n, *input]: uniform over the value range, or normal where none is known, in a table's own units."""
-    shape = source.input
-    if shape.low is None or shape.high is None:
-        return _in_units(reparam.noise("normal", _SEED, rows, shape.shape, stream="data"), source.likelihood)
-    uniform = reparam.noise("uniform", _SEED, rows, shape.shape, stream="data")  # [-sqrt 3, sqrt 3]
+def golden_sizes(source: Source) -> tuple[tuple[int, int], ...] | None:
+    """The two smallest heights and widths that tell one from the other; None where they are fixed."""
+    if source.input.factors is None:
+        return None
+    height, width = source.input.factors
+    return (height, 2 * width), (2 * height, 3 * width)
+
+
+def keyed_rows(rows: range, source: Source, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Rows [n, *shape]: uniform over the value range, or normal where none is known, in a table's own units."""
+    low, high = source.input.low, source.input.high
+    if source.input.dtype == "uint8":
+        low, high = 0.0, 255.0
+    if low is None or high is None:
+        return _in_units(reparam.noise("normal", _SEED, rows, shape, stream="data"), source.likelihood)
+    uniform = reparam.noise("uniform", _SEED, rows, shape, stream="data")  # [-sqrt 3, sqrt 3]
     unit = (uniform / np.float32(2 * math.sqrt(3)) + np.float32(0.5)).clip(0, 1)
-    return (np.float32(shape.low) + np.float32(shape.high - shape.low) * unit).astype(np.float32)
+    return (np.float32(low) + np.float32(high - low) * unit).astype(source.input.dtype)
 
 
 def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
@@ -44,24 +55,28 @@ def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
     return x
 
 
-def reference(source: Source, batches: Iterable[int] = CHECKED) -> dict[int, Vectors]:
-    """x, eps and every output of the source model by batch size; each batch takes rows of its own."""
-    found: dict[int, Vectors] = {}
+def reference(source: Source, batches: Iterable[int] = CHECKED) -> dict[Case, Vectors]:
+    """x, eps and every output of the source model by case; each takes rows of its own."""
+    found: dict[Case, Vectors] = {}
     first = 0
-    for batch in batches:
-        found[batch] = run_source(source, range(first, first + batch))
-        first += batch
+    for size in golden_sizes(source) or (None,):
+        for batch in batches:
+            found[Case(batch, size)] = run_source(source, range(first, first + batch), size)
+            first += batch
     return found
 
 
-def run_source(source: Source, rows: range) -> dict[str, FloatArray]:
+def run_source(source: Source, rows: range, size: tuple[int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
     """x, eps, mean, logvar, z (x and z alone of a plain autoencoder) and the decoder's outputs of z for keyed rows."""
-    x = torch.from_numpy(keyed_rows(rows, source))  # [n, *input]
+    shape, latent = source.input.shape, source.latent.shape
+    if size is not None:
+        shape, latent = sized(source.input, source.latent, size)
+    x = torch.from_numpy(keyed_rows(rows, source, shape))  # [n, *input]
     if source.latent.noise is None:
         (z,) = source.encode(x)  # [n, *latent]
         encoded = {"z": z}
     else:
-        eps = torch.from_numpy(reparam.noise(source.latent.noise, _SEED, rows, source.latent.shape))
+        eps = torch.from_numpy(reparam.noise(source.latent.noise, _SEED, rows, latent))
         mean, logvar = source.encode(x)  # [n, *latent] each
         z = mean + torch.exp(logvar / 2) * eps
         encoded = {"eps": eps, "mean": mean, "logvar": logvar, "z": z}
@@ -69,7 +84,8 @@ def run_source(source: Source, rows: range) -> dict[str, FloatArray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def kept(found: dict[int, Vectors]) -> dict[int, Vectors]:
+def kept(found: dict[Case, Vectors]) -> dict[Case, Vectors]:
     """What golden.npz keeps: batches 1 and 3, or batch 1 alone where both exceed a mebibyte."""
-    size = sum(array.nbytes for batch in KEPT for array in found[batch].values())
-    return {batch: found[batch] for batch in (KEPT if size <= GOLDEN_BYTES else KEPT[:1])}
+    both = {case: vectors for case, vectors in found.items() if case.batch in KEPT}
+    size = sum(array.nbytes for vectors in both.values() for array in vectors.values())
+    return both if size <= GOLDEN_BYTES else {case: both[case] for case in both if case.batch == KEPT[0]}

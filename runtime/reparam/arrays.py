@@ -19,7 +19,13 @@ def _list(shape: tuple[int | str, ...]) -> str:
 
 
 def check_rows(
-    array: object, *, name: str, row_shape: tuple[int, ...], rows: int | None = None, rows_of: str = "x"
+    array: object,
+    *,
+    name: str,
+    row_shape: tuple[int, ...],
+    dtype: npt.DTypeLike = np.float32,
+    rows: int | None = None,
+    rows_of: str = "x",
 ) -> npt.NDArray[Any]:
     """The array itself once its type, dtype and shape fit; its values are not read.
 
@@ -27,11 +33,12 @@ def check_rows(
         array: what the caller passed, expected as a floating-point numpy array [n, *row_shape].
         name: the argument's name, for messages.
         row_shape: shape of one row.
+        dtype: float32, or uint8 for the images of a raw bundle.
         rows: how many rows it must have, or None for any number.
         rows_of: the argument that has so many, for messages.
 
     Raises:
-        InputTypeError: not a numpy array, masked, or a dtype other than float16, float32, float64.
+        InputTypeError: not a numpy array, masked, or a dtype other than float16, float32, float64 (other than uint8).
         InputError: another rank, row shape or number of rows.
     """
     wanted = _list(("n" if rows is None else rows, *row_shape))
@@ -45,7 +52,12 @@ def check_rows(
         raise InputTypeError(
             f"{name}: masked arrays are refused, their mask would be lost; fill it with .filled(value)"
         )
-    if rows_in.dtype.kind != "f" or rows_in.dtype.itemsize > 8:
+    if dtype == np.uint8:
+        if rows_in.dtype != np.uint8:
+            raise InputTypeError(
+                f"{name}: dtype must be uint8, 0 to 255, as this bundle takes images as they are; got {rows_in.dtype}"
+            )
+    elif rows_in.dtype.kind != "f" or rows_in.dtype.itemsize > 8:
         raise InputTypeError(
             f"{name}: dtype must be float32 (float64 and float16 are converted), got {rows_in.dtype}; "
             "bring it to the range the model was trained on, then .astype('float32')"
@@ -63,12 +75,14 @@ def check_rows(
     return rows_in
 
 
-def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool) -> FloatArray:
-    """Rows start to stop as contiguous float32 in native byte order, without a copy where they already are.
+def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool) -> npt.NDArray[Any]:
+    """Rows start to stop as contiguous float32 in native byte order, or uint8, without a copy where they already are.
 
     Raises:
         InputError: a value is NaN or infinite (also once rounded to float32), unless `allow_nan`.
     """
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array[start:stop])
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which is refused below
         rows = np.ascontiguousarray(array[start:stop], dtype=np.float32)
     if not allow_nan and not np.isfinite(rows).all():
@@ -92,18 +106,26 @@ def check_pair(out: object) -> tuple[FloatArray, FloatArray]:
     return one, other
 
 
-def check_out(out: object, *, name: str, shape: tuple[int, ...], inputs: Iterable[object] = ()) -> FloatArray:
+def check_out(
+    out: object,
+    *,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike = np.float32,
+    inputs: Iterable[object] = (),
+) -> npt.NDArray[Any]:
     """`out` itself, once it can take the result in place.
 
     Raises:
-        InputTypeError: not a numpy array of native float32.
+        InputTypeError: not a numpy array of the dtype, in native byte order.
         InputError: another shape, not C-contiguous, read-only, or memory shared with one of the inputs.
     """
     if not isinstance(out, np.ndarray):
-        raise InputTypeError(f"{name}: must be a float32 numpy array {_list(shape)}, got {type(out).__qualname__}")
+        found = type(out).__qualname__
+        raise InputTypeError(f"{name}: must be a {np.dtype(dtype)} numpy array {_list(shape)}, got {found}")
     out = cast("npt.NDArray[Any]", out)
-    if out.dtype != np.dtype(np.float32):
-        raise InputTypeError(f"{name}: must be a float32 numpy array {_list(shape)}, got {out.dtype}")
+    if out.dtype != np.dtype(dtype):
+        raise InputTypeError(f"{name}: must be a {np.dtype(dtype)} numpy array {_list(shape)}, got {out.dtype}")
     if out.shape != shape:
         raise InputError(f"{name}: shape must be {_list(shape)}, got {_list(out.shape)}")
     if not out.flags.c_contiguous or not out.flags.writeable:

@@ -75,7 +75,9 @@ class VAE:
     """A loaded bundle; see `load`, which makes it.
 
     Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
-    float64, float16 and other byte orders are converted, anything else is refused by name. Calls are safe from several
+    float64, float16 and other byte orders are converted, anything else is refused by name. A raw bundle takes and gives
+    x as uint8 [n, height, width, channels]. Where height and width are open (`manifest.input.factors`), *input and
+    *latent are those of the rows at hand. Calls are safe from several
     threads. Every call raises `InputError` or `InputTypeError` for an array that does not fit, `RunError` where
     onnxruntime fails, and `ClosedError` after `close`.
     """
@@ -145,11 +147,12 @@ class VAE:
         Raises:
             OptionError: the model is a deterministic autoencoder and has no posterior.
         """
-        law, x = self._rows.law(), self._check_x(x)
+        law = self._rows.law()
+        rows, x = self._rows.for_x(x)
         one, other = (None, None) if out is None else check_pair(out)
-        mean = self._place(one, "out[0]", (len(x), *self._latent), x)
-        logvar = self._place(other, "out[1]", (len(x), *self._latent), x)
-        for start, stop, part in self._rows.run(self._rows.encode, x, "x", allow_nan=allow_nan):
+        mean = _place(one, "out[0]", (len(x), *rows.latent), x)
+        logvar = _place(other, "out[1]", (len(x), *rows.latent), x)
+        for start, stop, part in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
             mean[start:stop], logvar[start:stop] = part
         return Posterior(mean, logvar, law)
 
@@ -176,31 +179,29 @@ class VAE:
         Returns:
             z, float32 [n, *latent].
         """
-        x = self._check_x(x)
-        run = self._rows.sampler(
-            self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
-        )
-        return self._rows.collect(
-            run, x, "x", self._place(out, "out", (len(x), *self._latent), x, eps), allow_nan=allow_nan
-        )
+        rows, x = self._rows.for_x(x)
+        run = rows.sampler(rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan))
+        place = _place(out, "out", (len(x), *rows.latent), x, eps)
+        return rows.collect(run, x, "x", place, allow_nan=allow_nan)
 
     # -- decoding ------------------------------------------------------------------------------------------------
 
-    def decode(self, z: npt.NDArray[Any], *, out: FloatArray | None = None, allow_nan: bool = False) -> FloatArray:
+    def decode(
+        self, z: npt.NDArray[Any], *, out: npt.NDArray[Any] | None = None, allow_nan: bool = False
+    ) -> npt.NDArray[Any]:
         """x_hat, the mean of p(x given z) in the data's own units.
 
         Args:
             z: [n, *latent].
-            out: float32 [n, *input] to write into.
+            out: float32 [n, *input] (uint8 of a raw bundle) to write into.
             allow_nan: let NaN and infinite values through.
 
         Returns:
-            float32 [n, *input].
+            float32 [n, *input]; uint8 of a raw bundle.
         """
-        z = check_rows(z, name="z", row_shape=self._latent)
-        return self._rows.collect(
-            self._rows.decode, z, "z", self._place(out, "out", (len(z), *self._input), z), allow_nan=allow_nan
-        )
+        rows, z = self._rows.for_z(z)
+        place = _place(out, "out", (len(z), *rows.input), z, dtype=rows.dtype)
+        return rows.collect(rows.decode, z, "z", place, allow_nan=allow_nan)
 
     def reconstruct(
         self,
@@ -209,44 +210,52 @@ class VAE:
         eps: npt.NDArray[Any] | None = None,
         seed: int | None = None,
         first_row: int = 0,
-        out: FloatArray | None = None,
+        out: npt.NDArray[Any] | None = None,
         allow_nan: bool = False,
-    ) -> FloatArray:
+    ) -> npt.NDArray[Any]:
         """Each row through encoder and decoder: from the posterior's mean, or from a sample where eps or seed is given.
 
-        Arguments are those of `sample`, with neither eps nor seed for the mean; returns float32 [n, *input].
+        Arguments are those of `sample`, with neither eps nor seed for the mean; returns what `decode` does.
         """
-        x = self._check_x(x)
-        eps_of: Noise = self._rows.no_noise
+        rows, x = self._rows.for_x(x)
+        eps_of: Noise = rows.no_noise
         if eps is not None or seed is not None or first_row:
-            eps_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
-        run = self._rows.reconstructor(eps_of)
-        return self._rows.collect(
-            run, x, "x", self._place(out, "out", (len(x), *self._input), x, eps), allow_nan=allow_nan
-        )
+            eps_of = rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+        place = _place(out, "out", (len(x), *rows.input), x, eps, dtype=rows.dtype)
+        return rows.collect(rows.reconstructor(eps_of), x, "x", place, allow_nan=allow_nan)
 
-    def generate(self, n: int, *, seed: int, first_row: int = 0, out: FloatArray | None = None) -> FloatArray:
+    def generate(
+        self,
+        n: int,
+        *,
+        seed: int,
+        first_row: int = 0,
+        size: tuple[int, int] | None = None,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
         """x_hat of n draws from the prior: row i decodes `noise("normal", seed, [first_row + i], stream="prior")`.
 
         Args:
             n: how many rows, at least 0.
             seed: 0 <= seed < 2^64.
             first_row: number of the first row, so that parts agree with the whole.
-            out: float32 [n, *input] to write into.
+            size: height and width, where the bundle leaves them open; None for those of training.
+            out: float32 [n, *input] (uint8 of a raw bundle) to write into.
 
         Returns:
-            float32 [n, *input].
+            float32 [n, *input]; uint8 of a raw bundle.
         """
-        n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(self._input)), error=InputError)
+        rows = self._rows.at(size)
+        n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(rows.input)), error=InputError)
         seed, first_row = check_seed(seed), check_first_row(first_row, n)
-        pair, x_hat = self._rows.pair, self._place(out, "out", (n, *self._input))
-        for start, stop in self._rows.chunks(n):
-            rows = range(first_row + start, first_row + stop)
-            z = noise(self.manifest.latent.prior, seed, rows, self._latent, stream="prior")
-            x_hat[start:stop] = self._rows.decode(pair, z, start, stop)[0]
+        pair, x_hat = rows.pair, _place(out, "out", (n, *rows.input), dtype=rows.dtype)
+        for start, stop in rows.chunks(n):
+            ids = range(first_row + start, first_row + stop)
+            z = noise(self.manifest.latent.prior, seed, ids, rows.latent, stream="prior")
+            x_hat[start:stop] = rows.decode(pair, z, start, stop)[0]
         return x_hat
 
-    def interpolate(self, a: npt.NDArray[Any], b: npt.NDArray[Any], *, steps: int = 8) -> FloatArray:
+    def interpolate(self, a: npt.NDArray[Any], b: npt.NDArray[Any], *, steps: int = 8) -> npt.NDArray[Any]:
         """x_hat along the straight line between the posterior means of a and b, both ends included.
 
         Args:
@@ -255,19 +264,17 @@ class VAE:
             steps: points on each line, at least 2.
 
         Returns:
-            float32 [n, steps, *input].
+            float32 [n, steps, *input]; uint8 of a raw bundle.
         """
         steps = whole("steps", steps, low=2)  # both ends
-        check_rows(a, name="a", row_shape=self._input)
-        check_rows(b, name="b", row_shape=self._input, rows=len(a), rows_of="a")
-        run, shape = self._rows.sampler(self._rows.no_noise), (len(a), *self._latent)
-        start = self._rows.collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[
-            :, None
-        ]  # [n, 1, *latent]
-        end = self._rows.collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
-        weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(self._latent))
+        rows, a = self._rows.for_x(a, name="a")
+        b = check_rows(b, name="b", row_shape=rows.input, dtype=rows.dtype, rows=len(a), rows_of="a")
+        run, shape = rows.sampler(rows.no_noise), (len(a), *rows.latent)
+        start = rows.collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[:, None]  # [n, 1, *latent]
+        end = rows.collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
+        weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(rows.latent))
         line = start * (1 - weight) + end * weight  # [n, steps, *latent]
-        return self.decode(line.reshape(-1, *self._latent)).reshape(len(a), steps, *self._input)
+        return self.decode(line.reshape(-1, *rows.latent)).reshape(len(a), steps, *rows.input)
 
     # -- probability ---------------------------------------------------------------------------------------------
 
@@ -285,7 +292,8 @@ class VAE:
         Returns:
             float64 [n]. Higher is more probable; rows unlike the training data score low.
         """
-        return elbo_terms(self._rows, self._check_x(x), seed=seed, first_row=first_row, allow_nan=allow_nan).elbo
+        rows, x = self._rows.for_x(x)
+        return elbo_terms(rows, x, seed=seed, first_row=first_row, allow_nan=allow_nan).elbo
 
     def log_likelihood(
         self, x: npt.NDArray[Any], *, samples: int = 500, seed: int, first_row: int = 0, allow_nan: bool = False
@@ -307,8 +315,8 @@ class VAE:
             Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016).
         """
         samples = whole("samples", samples, low=1, high=2**30 - 1)
-        x, seed = self._check_x(x), check_seed(seed)
-        return log_likelihood(self._rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
+        rows, x = self._rows.for_x(x)
+        return log_likelihood(rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
 
     def evaluate(
         self, x: npt.NDArray[Any], *, seed: int = 0, samples: int = 0, progress: Callable[[int], None] = lambda _: None
@@ -324,7 +332,8 @@ class VAE:
         Returns:
             Evaluation, in nats per row; its attributes say each number's meaning.
         """
-        return evaluate_rows(self._rows, self._check_x(x), seed=seed, samples=samples, progress=progress)
+        rows, x = self._rows.for_x(x)
+        return evaluate_rows(rows, x, seed=seed, samples=samples, progress=progress)
 
     # -- many rows -----------------------------------------------------------------------------------------------
 
@@ -337,7 +346,7 @@ class VAE:
         seed: int | None = None,
         first_row: int = 0,
         allow_nan: bool = False,
-    ) -> Iterator[tuple[FloatArray, ...]]:
+    ) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         """The same numbers as the call named by `op`, `max_batch` rows at a time, in order and in bounded memory.
 
         Args:
@@ -349,41 +358,37 @@ class VAE:
             allow_nan: let NaN and infinite values through.
 
         Yields:
-            Tuples of float32 arrays of at most `max_batch` rows.
+            Tuples of arrays of at most `max_batch` rows.
         """
         if op not in ("encode", "sample", "decode", "reconstruct"):
             raise OptionError(f"op: must be one of encode, sample, decode, reconstruct, got {op!r}")
-        name, row_shape = ("z", self._latent) if op == "decode" else ("x", self._input)
-        rows = check_rows(rows, name=name, row_shape=row_shape)
         if op == "encode":
             self._rows.law()
+        name = "z" if op == "decode" else "x"
+        own, rows = self._rows.for_z(rows) if op == "decode" else self._rows.for_x(rows)
         noisy = eps is not None or seed is not None or first_row != 0
         if noisy and op in ("encode", "decode"):
             raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
-        eps_of: Noise = self._rows.no_noise
+        eps_of: Noise = own.no_noise
         if op == "sample" or noisy:
-            eps_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
+            eps_of = own.noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
         runs = {
-            "encode": self._rows.encode,
-            "sample": self._rows.sampler(eps_of),
-            "decode": self._rows.decode,
-            "reconstruct": self._rows.reconstructor(eps_of),
+            "encode": own.encode,
+            "sample": own.sampler(eps_of),
+            "decode": own.decode,
+            "reconstruct": own.reconstructor(eps_of),
         }
-        return (tuple(part) for _, _, part in self._rows.run(runs[op], rows, name, allow_nan=allow_nan))
+        return (tuple(part) for _, _, part in own.run(runs[op], rows, name, allow_nan=allow_nan))
 
-    # -- rooms below ---------------------------------------------------------------------------------------------
 
-    @property
-    def _latent(self) -> tuple[int, ...]:
-        return self.manifest.latent.shape
-
-    @property
-    def _input(self) -> tuple[int, ...]:
-        return self.manifest.input.shape
-
-    def _check_x(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return check_rows(x, name="x", row_shape=self._input)
-
-    @staticmethod
-    def _place(out: FloatArray | None, name: str, shape: tuple[int, ...], *inputs: object) -> FloatArray:
-        return np.empty(shape, np.float32) if out is None else check_out(out, name=name, shape=shape, inputs=inputs)
+def _place(
+    out: npt.NDArray[Any] | None,
+    name: str,
+    shape: tuple[int, ...],
+    *inputs: object,
+    dtype: npt.DTypeLike = np.float32,
+) -> npt.NDArray[Any]:
+    """Where a result goes: the caller's array once it fits, or a new one."""
+    if out is None:
+        return np.empty(shape, dtype)
+    return check_out(out, name=name, shape=shape, dtype=dtype, inputs=inputs)

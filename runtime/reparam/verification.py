@@ -1,14 +1,14 @@
 """Does a bundle give the numbers of its source model here? The golden vectors, replayed."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.bundle.golden import Vectors, decode_golden
+from reparam.bundle.golden import Case, Vectors, decode_golden
 from reparam.bundle.manifest import Bound, Precision, Verification, Worst
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.engine.pair import Pair, start_pair
@@ -18,46 +18,49 @@ from reparam.errors import VerificationError
 BOUNDS: Final[Mapping[Precision, Bound]] = {"fp32": Bound(absolute=1e-5, relative=1e-5)}
 
 
-def compare(pair: Pair, cases: Iterable[Vectors], *, bound: Bound) -> dict[str, Worst]:
+def compare(pair: Pair, cases: Mapping[Case, Vectors], *, bound: Bound) -> dict[str, Worst]:
     """Runs both graphs on each case and holds every output against the source's.
 
     Args:
         pair: the sessions.
-        cases: x, eps and every output of the source model, one mapping for each batch.
-        bound: |a - b| <= absolute + relative * |b| for each value, b the source's.
+        cases: x, eps and every output of the source model for each batch, and size where sizes are dynamic.
+        bound: |a - b| <= absolute + relative * |b| for each value, b the source's; levels of uint8 may differ by one
+            more.
 
     Returns:
-        The worst error of each output over all cases.
+        The worst error of each output over all cases; of "round_trip" too, x_hat of the encoder's own z.
 
     Raises:
         VerificationError: an output that is not finite, of another shape, or outside the bound.
     """
     manifest = pair.manifest
     worst: dict[str, Worst] = {}
-    for case in cases:
-        encoded = list(manifest.encoder_outputs)
-        decoded = list(manifest.decoder_outputs)
-        feeds = {name: case[name] for name in manifest.encoder_inputs}
+    encoded, decoded = list(manifest.encoder_outputs), list(manifest.decoder_outputs)
+    for case, wanted in cases.items():
+        feeds = {name: wanted[name] for name in manifest.encoder_inputs}
         found = dict(zip(encoded, pair.encoder.run(encoded, feeds), strict=True))
-        found |= dict(zip(decoded, pair.decoder.run(decoded, {"z": case["z"]}), strict=True))
+        found |= dict(zip(decoded, pair.decoder.run(decoded, {"z": wanted["z"]}), strict=True))
+        (found["round_trip"],) = pair.decoder.run(["x_hat"], {"z": found["z"]})
         for name, array in found.items():
-            error = _error(name, array.astype(np.float64), case[name].astype(np.float64), bound)
+            error = _error(name, case, array, wanted["x_hat" if name == "round_trip" else name], bound)
             old = worst.get(name, error)
             worst[name] = Worst(absolute=max(old.absolute, error.absolute), relative=max(old.relative, error.relative))
     return worst
 
 
-def _error(name: str, found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], bound: Bound) -> Worst:
-    rows = len(wanted)
+def _error(name: str, case: Case, found: npt.NDArray[Any], wanted: npt.NDArray[Any], bound: Bound) -> Worst:
+    at = f"at batch {case.batch}" + ("" if case.size is None else f" and {case.size[0]} x {case.size[1]}")
     if found.shape != wanted.shape:
-        raise VerificationError(f"{name}: shape must be {list(wanted.shape)}, got {list(found.shape)} at batch {rows}")
+        raise VerificationError(f"{name}: shape must be {list(wanted.shape)}, got {list(found.shape)} {at}")
+    level = 1.0 if wanted.dtype == np.uint8 else 0.0  # a value halfway between two levels may go to either
+    found, wanted = found.astype(np.float64), wanted.astype(np.float64)
     for whose, values in (("the source model", wanted), ("the graph", found)):
         if not np.isfinite(values).all():
-            raise VerificationError(f"{name}: {whose} gives a value that is not finite, at batch {rows}")
+            raise VerificationError(f"{name}: {whose} gives a value that is not finite, {at}")
     distance = np.abs(found - wanted)
-    if (distance > bound.absolute + bound.relative * np.abs(wanted)).any():
+    if (distance > level + bound.absolute + bound.relative * np.abs(wanted)).any():
         raise VerificationError(
-            f"{name}: differs from the source model by up to {distance.max():.3g} at batch {rows}, "
+            f"{name}: differs from the source model by up to {distance.max():.3g} {at}, "
             f"allowed is {bound.absolute:g} + {bound.relative:g} * |value|"
         )
     scale = float(np.abs(wanted).max()) if wanted.size else 0.0
@@ -78,8 +81,9 @@ def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | 
         provider=pair.encoder.provider,
         onnxruntime=import_onnxruntime().__version__,
         batches=manifest.golden.batches,
+        sizes=manifest.golden.sizes,
         bound=bound,
-        worst=compare(pair, vectors.values(), bound=bound),
+        worst=compare(pair, vectors, bound=bound),
     )
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 import reparam
+from reparam.bundle.manifest import Manifest
 
 Cli = Callable[..., Any]
 Rows = Callable[[int], Any]
@@ -144,7 +146,7 @@ def test_without_json_one_line_tells_rows_seconds_and_places(cli: Cli, bundle: P
 
 
 def test_info_prints_the_manifest(cli: Cli, bundle: Path, vae: reparam.VAE) -> None:
-    assert done(cli, "info", bundle) == json.loads((bundle / "manifest.json").read_bytes())
+    assert msgspec.convert(done(cli, "info", bundle), Manifest) == vae.manifest
     ended = cli("info", bundle)
     assert (ended.code, ended.err) == (0, "")
     for text in (vae.manifest.id, vae.manifest.name, "encoder.onnx", "decoder.onnx"):
@@ -162,7 +164,7 @@ def test_info_shows_text_from_a_bundle_printably(cli: Cli, copied: Path, rehash:
 def test_verify_tells_the_worst_error_of_each_output(cli: Cli, bundle: Path) -> None:
     (found,) = done(cli, "verify", bundle, "--device", "cpu")
     (wanted,) = reparam.verify(bundle, device="cpu")
-    assert set(found) == {"precision", "provider", "onnxruntime", "batches", "bound", "worst"}
+    assert set(found) == {"precision", "provider", "onnxruntime", "batches", "sizes", "bound", "worst"}
     assert found["worst"].keys() == wanted.worst.keys()
     assert (found["provider"], found["precision"]) == ("CPUExecutionProvider", "fp32")
     ended = cli("verify", bundle, "--device", "cpu")

@@ -45,7 +45,7 @@ def npy(header: str, data: bytes = b"") -> bytes:
 def test_the_right_vectors_verify(tiny: Maker, tmp_path: Path) -> None:
     (done,) = reparam.verify(tiny(tmp_path / "b", golden=archive()), device="cpu")
     assert (done.precision, done.provider, done.batches) == ("fp32", "CPUExecutionProvider", (1,))
-    assert set(done.worst) == {"mean", "logvar", "z", "x_hat"}
+    assert set(done.worst) == {"mean", "logvar", "z", "x_hat", "round_trip"}
     assert all((worst.absolute, worst.relative) == (0, 0) for worst in done.worst.values())
 
 

@@ -13,6 +13,7 @@ from reparam_train.checkpoint import read_run
 from reparam_train.model import VAE
 from reparam_train.named import named
 from reparam_train.objectives import describe
+from reparam_train.options import VAEConfig
 from reparam_train.record import FILE
 
 
@@ -76,8 +77,17 @@ def from_vae(model: VAE, *, name: str) -> Source:
             layout="features" if len(config.input_shape) == 1 else "channels_first",
             low=0.0 if bernoulli else None,
             high=1.0 if bernoulli else None,
+            factors=_factors(config),
         ),
         latent=Latent(shape=config.latent_shape, noise=None if deterministic else config.law),
         likelihood=named(model),
         training=None,
     )
+
+
+def _factors(config: VAEConfig) -> tuple[int, int] | None:
+    """How many times the latent's side a side of x is, where the net is fully convolutional over images."""
+    if config.net != "resnet" or len(config.input_shape) != 3:
+        return None
+    factor = 2 ** (len(config.hidden) - 1)
+    return factor, factor

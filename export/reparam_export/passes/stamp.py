@@ -9,21 +9,24 @@ from typing import Final
 import onnx
 
 from reparam.bundle.manifest import Role
+from reparam.engine.session import Contract
 
 IR_VERSION: Final = 9  # read by onnxruntime 1.18 and later
 FORMAT: Final = "reparam-bundle/1"
 
 
-def name_parts(model: onnx.ModelProto, role: Role) -> None:
-    """Names the graph after its role, its nodes by number, and the dynamic first axis of inputs and outputs `batch`."""
+def name_parts(model: onnx.ModelProto, contract: Contract) -> None:
+    """Names the graph after its role, its nodes by number, and dynamic axes of inputs and outputs by the contract."""
     model.ir_version = IR_VERSION
-    model.graph.name = role
+    model.graph.name = contract.role
     for number, node in enumerate(model.graph.node):
         node.name = f"{number}_{node.op_type}"
+    rows = {**contract.inputs, **contract.outputs}
     for value in (*model.graph.input, *model.graph.output):
-        axis = value.type.tensor_type.shape.dim[0]
-        if axis.dim_param:  # a fixed axis stays one, and the check refuses it
-            axis.dim_param = "batch"
+        names = ("batch", *rows.get(value.name, ()))
+        for axis, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            if axis.dim_param and isinstance(name, str):  # a fixed axis stays one, and the check refuses it
+                axis.dim_param = name
 
 
 def stamp(model: onnx.ModelProto, role: Role, bundle_id: str) -> None:

@@ -25,6 +25,7 @@ FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Bytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Plain = str | int | float | bool | None
+Axes = tuple[int | str, ...]  # sizes, and names of dynamic axes
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +55,14 @@ class Latent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     noise: Law | None = "normal"
     scaling_factor: Annotated[float, Meta(gt=0)] | None = None
     shift_factor: float | None = None
+
+
+def sized(rows: Input, latent: Latent, size: tuple[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of one row of x and of z for images of this height and width; only where they are dynamic."""
+    assert rows.factors is not None
+    sides = tuple(side // factor for side, factor in zip(size, rows.factors, strict=True))
+    shape = (*size, rows.shape[2]) if rows.layout == "channels_last" else (rows.shape[0], *size)
+    return shape, (latent.shape[0], *sides)
 
 
 class Bernoulli(
@@ -221,16 +230,32 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def at(self, size: tuple[int, int]) -> Self:
         """The manifest as it would be for images of this height and width; only where they are dynamic."""
-        factors = self.input.factors
-        assert factors is not None
-        channels = self.input.shape[-1 if self.input.layout == "channels_last" else 0]
-        shape = (*size, channels) if self.input.layout == "channels_last" else (channels, *size)
-        sides = tuple(side // factor for side, factor in zip(size, factors, strict=True))
+        shape, latent = sized(self.input, self.latent, size)
         return msgspec.structs.replace(
             self,
             input=msgspec.structs.replace(self.input, shape=shape),
-            latent=msgspec.structs.replace(self.latent, shape=(self.latent.shape[0], *sides)),
+            latent=msgspec.structs.replace(self.latent, shape=latent),
         )
+
+    def dtype(self, name: str) -> Literal["float32", "uint8"]:
+        """Of an input or output of the graphs."""
+        return self.input.dtype if name in ("x", "x_hat") else "float32"
+
+    @property
+    def input_axes(self) -> Axes:
+        """One row of x as the graphs declare it: sizes, and "height" and "width" where they are dynamic."""
+        if self.input.factors is None:
+            return self.input.shape
+        if self.input.layout == "channels_last":
+            return ("height", "width", self.input.shape[2])
+        return (self.input.shape[0], "height", "width")
+
+    @property
+    def latent_axes(self) -> Axes:
+        """One row of z as the graphs declare it."""
+        if self.input.factors is None:
+            return self.latent.shape
+        return (self.latent.shape[0], "latent_height", "latent_width")
 
     @property
     def encoder_inputs(self) -> dict[str, tuple[int, ...]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 import numpy as np
+import numpy.typing as npt
 
-from reparam.arrays import FloatArray
 from reparam.errors import printable
 
 if TYPE_CHECKING:
@@ -73,17 +73,29 @@ def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int) ->
         yield vae
 
 
-def collect(parts: Iterator[tuple[FloatArray, ...]], *outs: FloatArray, label: str) -> float:
-    """Writes a stream's parts into the outs, with a progress bar; returns the seconds it took."""
+def collect(
+    parts: Iterator[tuple[npt.NDArray[Any], ...]], rows: int, *shapes: tuple[int, ...], label: str
+) -> tuple[list[npt.NDArray[Any]], float]:
+    """A stream's parts as whole arrays, with a progress bar, and the seconds it took.
+
+    Args:
+        parts: arrays of consecutive rows, so many each time as there are shapes.
+        rows: of all parts together.
+        shapes: of one row of each result, for a stream without rows.
+        label: of the progress bar.
+    """
     begin = time.perf_counter()
+    outs: list[npt.NDArray[Any]] = [np.empty((0, *shape), np.float32) for shape in shapes]
     first = 0
-    with progress(len(outs[0]), label) as advance:
+    with progress(rows, label) as advance:
         for part in parts:
+            if not first:
+                outs = [np.empty((rows, *values.shape[1:]), values.dtype) for values in part]
             for out, values in zip(outs, part, strict=True):
                 out[first : first + len(values)] = values
             first += len(part[0])
             advance(len(part[0]))
-    return time.perf_counter() - begin
+    return outs, time.perf_counter() - begin
 
 
 def write_rows(
@@ -110,8 +122,7 @@ def write_rows(
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op=op, eps=noise, seed=seed, first_row=first_row)
         shape = vae.manifest.latent.shape if result == "z" else vae.manifest.input.shape
-        values = empty(len(rows), shape)
-        seconds = collect(parts, values, label=op)
+        (values,), seconds = collect(parts, len(rows), shape, label=op)
     npy.write(out, values)
     report_rows(rows=len(rows), seconds=seconds, files={result: out}, as_json=as_json)
 
@@ -124,11 +135,6 @@ def progress(length: int, label: str) -> Generator[Callable[[int], None]]:
         return
     with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield bar.update
-
-
-def empty(rows: int, shape: tuple[int, ...]) -> FloatArray:
-    """Room for a result."""
-    return np.empty((rows, *shape), np.float32)
 
 
 def report_rows(*, rows: int, seconds: float, files: dict[str, Path], as_json: bool) -> None:

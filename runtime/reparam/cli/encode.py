@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import PATH, bundle_argument, collect, empty, opened, report_rows, run_options
+from reparam.cli.common import PATH, bundle_argument, collect, opened, report_rows, run_options
 
 
 @click.command(short_help="Rows to their posteriors.")
@@ -43,8 +43,9 @@ def encode(
     rows = npy.read(x)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op="encode")
-        results = {name: empty(len(rows), vae.manifest.latent.shape) for name in ("mean", "logvar")}
-        seconds = collect(parts, *results.values(), label="encode")
-    for name, path in files.items():
-        npy.write(path, results[name])
+        shape = vae.manifest.latent.shape
+        moments, seconds = collect(parts, len(rows), shape, shape, label="encode")
+    for name, values in zip(("mean", "logvar"), moments, strict=True):
+        if name in files:
+            npy.write(files[name], values)
     report_rows(rows=len(rows), seconds=seconds, files=files, as_json=as_json)

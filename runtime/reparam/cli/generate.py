@@ -7,7 +7,6 @@ import click
 from reparam.cli.common import (
     bundle_argument,
     collect,
-    empty,
     opened,
     out_option,
     report_rows,
@@ -20,15 +19,17 @@ from reparam.cli.common import (
 @bundle_argument
 @click.argument("n", type=click.IntRange(min=0, max=2**48))
 @out_option("Where to write x_hat, .npy [n, *input].")
+@click.option("--size", type=(int, int), metavar="HEIGHT WIDTH", help="Of images, where the bundle leaves it open.")
 @seed_options
 @run_options
 def generate(
     bundle: Path,
     n: int,
     out: Path,
+    size: tuple[int, int] | None,
+    *,
     seed: int | None,
     first_row: int,
-    *,
     device: str,
     threads: int | None,
     max_batch: int,
@@ -46,11 +47,10 @@ def generate(
         raise click.UsageError("give --seed, for example --seed 7: the same seed gives the same rows")
     check_place(out)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        x_hat = empty(n, vae.manifest.input.shape)
         parts = (
-            (vae.generate(min(max_batch, n - first), seed=seed, first_row=first_row + first),)
+            (vae.generate(min(max_batch, n - first), seed=seed, first_row=first_row + first, size=size),)
             for first in range(0, n, max_batch)
         )
-        seconds = collect(parts, x_hat, label="generate")
+        (x_hat,), seconds = collect(parts, n, vae.manifest.input.shape, label="generate")
     npy.write(out, x_hat)
     report_rows(rows=n, seconds=seconds, files={"x_hat": out}, as_json=as_json)

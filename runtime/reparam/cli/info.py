@@ -28,9 +28,9 @@ def info(bundle: Path, *, as_json: bool) -> None:
     rows = [
         ("name", manifest.name),
         ("id", manifest.id),
-        ("x", f"[batch, {', '.join(map(str, manifest.input.shape))}] {manifest.input.layout}"),
+        ("x", f"[batch, {', '.join(map(str, manifest.input_axes))}] {manifest.input.dtype} {manifest.input.layout}"),
         ("values of x", f"{manifest.input.low} to {manifest.input.high}"),
-        ("z", f"[batch, {', '.join(map(str, manifest.latent.shape))}]"),
+        ("z", f"[batch, {', '.join(map(str, manifest.latent_axes))}]"),
         ("law of eps", str(manifest.latent.noise)),
         ("likelihood", str(msgspec.to_builtins(manifest.likelihood))),
         *((f"{graph.role}, {graph.precision}", f"{graph.file}, {graph.bytes:,} bytes") for graph in manifest.graphs),

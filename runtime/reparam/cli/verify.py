@@ -32,4 +32,4 @@ def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> 
             f"{result.bound.absolute:g} + {result.bound.relative:g} |value| of the source model"
         )
         for name, worst in result.worst.items():
-            click.echo(f"  {name:<8} worst absolute error {worst.absolute:.2e}")
+            click.echo(f"  {name:<10} worst absolute error {worst.absolute:.2e}")

@@ -25,12 +25,16 @@ class Pair:
 
 def encoder_contract(manifest: Manifest) -> Contract:
     """Inputs and outputs that the manifest promises of the encoder."""
-    return Contract("encoder", manifest.encoder_inputs, manifest.encoder_outputs)
+    latent = manifest.latent_axes
+    eps = {} if manifest.deterministic else {"eps": latent}
+    outputs = dict.fromkeys(manifest.encoder_outputs, latent)
+    return Contract("encoder", {"x": manifest.input_axes, **eps}, outputs, manifest.input.factors, manifest.dtype)
 
 
 def decoder_contract(manifest: Manifest) -> Contract:
     """Inputs and outputs that the manifest promises of the decoder."""
-    return Contract("decoder", {"z": manifest.latent.shape}, manifest.decoder_outputs)
+    outputs = dict.fromkeys(manifest.decoder_outputs, manifest.input_axes)
+    return Contract("decoder", {"z": manifest.latent_axes}, outputs, manifest.input.factors, manifest.dtype)
 
 
 def start_pair(

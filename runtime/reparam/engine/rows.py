@@ -1,26 +1,33 @@
 """Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
 
+import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
-from reparam.bundle.manifest import Likelihood, Manifest
+from reparam.bundle.manifest import Axes, Likelihood, Manifest
 from reparam.engine.pair import Pair
-from reparam.errors import ClosedError, OptionError
+from reparam.errors import ClosedError, InputError, OptionError
 from reparam.integers import whole
 from reparam.laws import Law, check_seed, noise
 
 Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop - start, *latent]
-Step = Callable[[Pair, FloatArray, int, int], list[FloatArray]]  # sessions, rows start to stop, start, stop
-Part = tuple[int, int, list[FloatArray]]  # start, stop, outputs
+Step = Callable[[Pair, npt.NDArray[Any], int, int], list[npt.NDArray[Any]]]  # sessions, rows start to stop, start, stop
+Part = tuple[int, int, list[npt.NDArray[Any]]]  # start, stop, outputs
 
 
 def check_first_row(first_row: int, rows: int) -> int:
     """`OptionError` unless every row number from first_row on is below 2^64."""
     return whole("first_row", first_row, low=0, high=2**64 - 1 - max(0, rows - 1))
+
+
+def _images(array: object) -> tuple[int, ...] | None:
+    """The shape of an array of four axes; None for anything else, which the check of rows then refuses."""
+    shape = cast("npt.NDArray[Any]", array).shape if isinstance(array, np.ndarray) else ()
+    return shape if len(shape) == 4 else None
 
 
 class Rows:
@@ -30,6 +37,73 @@ class Rows:
         self._pair: Pair | None = pair
         self.manifest: Manifest = pair.manifest
         self.max_batch = max_batch
+
+    # -- which rows ----------------------------------------------------------------------------------------------
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """Shape of one row of x."""
+        return self.manifest.input.shape
+
+    @property
+    def latent(self) -> tuple[int, ...]:
+        """Shape of one row of z."""
+        return self.manifest.latent.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of x and x_hat: float32, or uint8 of a raw bundle."""
+        return np.dtype(self.manifest.input.dtype)
+
+    def at(self, size: tuple[int, int] | None) -> Self:
+        """The same sessions for images of another height and width; None for those of the manifest.
+
+        Raises:
+            OptionError: the sides are fixed to others, or no multiples of their factors.
+        """
+        factors = self.manifest.input.factors
+        if size is None:
+            return self
+        height, width = (whole(f"size[{axis}]", side, low=1) for axis, side in enumerate(size))
+        if factors is None:
+            raise OptionError(f"size: this bundle's rows are always {list(self.input)}; leave it out")
+        if height % factors[0] or width % factors[1]:
+            raise OptionError(f"size: height and width must be multiples of {list(factors)}, got {list(size)}")
+        return self._sized((height, width))
+
+    def for_x(self, x: object, *, name: str = "x", rows: int | None = None) -> tuple[Self, npt.NDArray[Any]]:
+        """The sessions for rows of x's height and width, and x itself once its shape and dtype fit."""
+        axes, factors, fitting = self.manifest.input_axes, self.manifest.input.factors, self
+        if factors is not None and (shape := _images(x)):
+            place = axes.index("height") + 1  # behind the batch
+            fitting = self._fitting((shape[place], shape[place + 1]), factors, name, axes, shape)
+        return fitting, check_rows(x, name=name, row_shape=fitting.input, dtype=self.dtype, rows=rows, rows_of="a")
+
+    def for_z(self, z: object) -> tuple[Self, npt.NDArray[Any]]:
+        """The sessions for rows of z's height and width, and z itself once its shape and dtype fit."""
+        fitting, factors = self, self.manifest.input.factors
+        if factors is not None and (shape := _images(z)):
+            size = (shape[2] * factors[0], shape[3] * factors[1])
+            fitting = self._fitting(size, factors, "z", self.manifest.latent_axes, shape)
+        return fitting, check_rows(z, name="z", row_shape=fitting.latent)
+
+    def _fitting(
+        self, size: tuple[int, int], factors: tuple[int, int], name: str, axes: Axes, shape: tuple[int, ...]
+    ) -> Self:
+        if not all(size) or any(side % factor for side, factor in zip(size, factors, strict=True)):
+            told = ", ".join(map(str, axes))
+            raise InputError(
+                f"{name}: shape must be [n, {told}] with height and width positive multiples of {list(factors)}, "
+                f"got {list(shape)}; pad or crop it"
+            )
+        return self._sized(size)
+
+    def _sized(self, size: tuple[int, int]) -> Self:
+        other = copy.copy(self)
+        other.manifest = self.manifest.at(size)
+        return other
+
+    # -- life ----------------------------------------------------------------------------------------------------
 
     @property
     def closed(self) -> bool:
@@ -71,7 +145,9 @@ class Rows:
         for start, stop in self.chunks(len(rows)):
             yield start, stop, step(pair, read_rows(rows, start, stop, name=name, allow_nan=allow_nan), start, stop)
 
-    def collect(self, step: Step, rows: npt.NDArray[Any], name: str, out: FloatArray, *, allow_nan: bool) -> FloatArray:
+    def collect(
+        self, step: Step, rows: npt.NDArray[Any], name: str, out: npt.NDArray[Any], *, allow_nan: bool
+    ) -> npt.NDArray[Any]:
         """All rows through a step that has one output, into `out`."""
         for start, stop, part in self.run(step, rows, name, allow_nan=allow_nan):
             out[start:stop] = part[0]
@@ -81,13 +157,13 @@ class Rows:
 
     def no_noise(self, start: int, stop: int) -> FloatArray:
         """Zeros, which give the posterior's mean."""
-        return np.zeros((stop - start, *self.manifest.latent.shape), np.float32)
+        return np.zeros((stop - start, *self.latent), np.float32)
 
     def noise_of(
         self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool
     ) -> Noise:
         """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
-        law, shape = self.manifest.latent.noise, self.manifest.latent.shape
+        law, shape = self.manifest.latent.noise, self.latent
         first_row = check_first_row(first_row, rows)
         if law is None:
             if eps is not None or seed is not None:
@@ -105,18 +181,18 @@ class Rows:
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def encode(self, pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+    def encode(self, pair: Pair, x: npt.NDArray[Any], start: int, stop: int) -> list[FloatArray]:
         """Mean and logvar of a chunk."""
         return pair.encoder.run(["mean", "logvar"], {"x": x, "eps": self.no_noise(start, stop)})
 
-    def decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[FloatArray]:  # noqa: ARG002  a Step
+    def decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[npt.NDArray[Any]]:  # noqa: ARG002  a Step
         """x_hat of a chunk."""
         return pair.decoder.run(["x_hat"], {"z": z})
 
     def sampler(self, eps_of: Noise) -> Step:
         """The step that gives z with this noise."""
 
-        def sample(pair: Pair, x: FloatArray, start: int, stop: int) -> list[FloatArray]:
+        def sample(pair: Pair, x: npt.NDArray[Any], start: int, stop: int) -> list[FloatArray]:
             noisy = {} if self.manifest.deterministic else {"eps": eps_of(start, stop)}
             return pair.encoder.run(["z"], {"x": x, **noisy})
 

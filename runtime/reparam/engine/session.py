@@ -1,19 +1,19 @@
 """One graph in onnxruntime: options fixed by us, provider checked, inputs and outputs held against the contract."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-from reparam.bundle.manifest import Role
+from reparam.bundle.manifest import Axes, Role
 from reparam.engine.device import CUDA, Device
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, ReparamError, RunError
 
 _FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
+_TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # dtypes in onnxruntime's words
 
 
 class Graph(Protocol):
@@ -24,18 +24,38 @@ class Graph(Protocol):
         """Who runs it, in onnxruntime's words."""
         ...
 
-    def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
-        """The named outputs, float32 [batch, ...] each, for inputs by name."""
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The named outputs, [batch, ...] each, for inputs by name."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """What a graph must take and give: names and row shapes, in order; all float32, batch first."""
+    """What a graph must take and give: names and rows, in order, batch first, and each one's dtype.
+
+    A row's dynamic axes have names: height and width of x, latent_height and latent_width of z, and factors says how
+    many times the latent's side a side of x is.
+    """
 
     role: Role
-    inputs: Mapping[str, tuple[int, ...]]
-    outputs: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, Axes]
+    outputs: Mapping[str, Axes]
+    factors: tuple[int, int] | None = None
+    dtype: Callable[[str], str] = lambda _: "float32"
+
+    def shapes_for(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, Axes]:
+        """Row shapes of the outputs for these inputs, dynamic axes resolved."""
+        if self.factors is None:
+            return self.outputs
+        sizes: dict[int | str, int] = {}
+        for name, axes in self.inputs.items():
+            sizes |= dict(zip(axes, feeds[name].shape[1:], strict=True))
+        for side, factor in zip(("height", "width"), self.factors, strict=True):
+            if side in sizes:
+                sizes[f"latent_{side}"] = sizes[side] // factor
+            else:
+                sizes[side] = sizes[f"latent_{side}"] * factor
+        return {name: tuple(sizes.get(axis, axis) for axis in axes) for name, axes in self.outputs.items()}
 
 
 def _options(onnxruntime: ModuleType, threads: int) -> Any:
@@ -81,7 +101,7 @@ class GraphSession:
             )
         _check_contract(session, contract, where)
         self._session = session
-        self._outputs = contract.outputs
+        self._contract = contract
         self._where = where
         self._provider = str(active)
 
@@ -90,15 +110,16 @@ class GraphSession:
         """The execution provider that is active."""
         return self._provider
 
-    def run(self, names: list[str], feeds: dict[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
         try:
-            found: list[npt.NDArray[np.float32]] = self._session.run(names, feeds)
+            found: list[npt.NDArray[Any]] = self._session.run(names, feeds)
         except Exception as error:
             raise RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}") from error
         rows = len(next(iter(feeds.values())))
+        shapes = self._contract.shapes_for(feeds)
         for name, array in zip(names, found, strict=True):
-            if array.shape != (rows, *self._outputs[name]):
+            if array.shape != (rows, *shapes[name]):
                 raise RunError(f"{self._where}: {name} must have one row for each of {rows}, got {list(array.shape)}")
         return found
 
@@ -121,13 +142,10 @@ def _check_contract(session: Any, contract: Contract, where: str) -> None:
         except UnicodeDecodeError:
             raise BundleError(f"{where}: the names of its {kind} are no text; export the bundle again") from None
         batch = next((shape[0] for _, _, shape in found if shape), None)
-        expected = [(name, "tensor(float)", (batch, *shape)) for name, shape in wanted.items()]
+        expected = [(name, _TYPES[contract.dtype(name)], (batch, *shape)) for name, shape in wanted.items()]
         if found != expected or not isinstance(batch, str):
-            raise BundleError(f"{where}: {kind} must be {_told(wanted)} with a dynamic batch, found {_found(found)}")
-
-
-def _told(wanted: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} float32 [batch, {', '.join(map(str, shape))}]" for name, shape in wanted.items())
+            told = _found([(name, contract.dtype(name), ("batch", *shape)) for name, shape in wanted.items()])
+            raise BundleError(f"{where}: {kind} must be {told} with a dynamic batch, found {_found(found)}")
 
 
 def _found(found: list[tuple[str, str, tuple[Any, ...]]]) -> str:

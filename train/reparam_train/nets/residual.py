@@ -3,6 +3,7 @@
 None of them has a weight or a rule that depends on the size of the map.
 """
 
+import math
 from itertools import pairwise
 from typing import Final
 
@@ -28,7 +29,7 @@ def groups(channels: int) -> int:
 
 
 class GroupNorm(nn.GroupNorm):
-    """`nn.GroupNorm` with constant sizes inside, so that the traced graph reads none at run time.
+    """`nn.GroupNorm` whose traced graph reads no size at run time where height and width are fixed.
 
     Source:
         Y. Wu and K. He, "Group Normalization", ECCV 2018 (arXiv:1803.08494), equations 1, 2 and 7.
@@ -40,7 +41,7 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's name for it
         """[batch, channels, *sides], each group with mean 0 and variance 1, then scaled and shifted by channel."""
         shape = input.shape[1:]
-        flat = input.reshape(-1, self.num_groups, shape.numel() // self.num_groups)  # [batch, groups, their values]
+        flat = input.reshape(-1, self.num_groups, math.prod(shape) // self.num_groups)  # [batch, groups, their values]
         normal = functional.instance_norm(flat, eps=self.eps)
         maps = normal.reshape(-1, *shape)  # [batch, channels, *sides]
         by_channel = (-1, *[1] * (len(shape) - 1))
