@@ -3,16 +3,17 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import numpy.typing as npt
 import onnx
 
 from reparam.bundle.golden import Case, encode_golden
-from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Role, Verification, encode_manifest
+from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Precision, Role, Verification, encode_manifest
 from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target, publish
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
@@ -25,6 +26,7 @@ from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
 from reparam_export.passes.strip import strip
+from reparam_export.precision.variants import FP32, Wanted, add_variants, wanted
 from reparam_export.preview import preview
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
@@ -40,6 +42,9 @@ def export(
     path: str | os.PathLike[str],
     *,
     input_shape: tuple[int, ...] | None = None,
+    precision: Sequence[Precision] = ("fp32",),
+    calibrate: npt.NDArray[Any] | None = None,
+    keep_slower: bool = False,
     raw: bool = False,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -51,18 +56,23 @@ def export(
             `reparam_train.VAE`, a model of diffusers or pythae, a pair (encoder, decoder). It is not changed.
         path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
+        precision: which to write, of "fp32", "fp16" and "int8"; fp32 is always there. fp16 is for GPUs.
+        calibrate: rows of data [n, *input] that a smaller precision finds its ranges and is measured on, a few hundred;
+            int8 needs them, fp16 takes keyed noise without them.
+        keep_slower: whether a variant stays that is not faster here than fp32; else it is left out, with a warning.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
-        progress: called with each of `STAGES` as it begins.
+        progress: called with each of `STAGES`, and each smaller precision, as it begins.
 
     Returns:
         The manifest that was written; `.id` is the same for the same weights and the same exporter versions.
 
     Raises:
         CheckpointError: the run cannot be read.
-        OptionError: an input_shape that the model cannot take, or that is needed and missing.
+        OptionError: an unknown precision, int8 without calibrate, an input_shape that the model cannot take, or that is needed and missing.
         ExportError: no adapter knows the model, or it cannot be traced into graphs of the contract.
+        InputTypeError, InputError: calibrate is no array of rows that the encoder takes.
         VerificationError: a graph's numbers differ from PyTorch's; nothing is published.
         OutputError: the place cannot be written; what was there is still there.
 
@@ -79,19 +89,20 @@ def export(
     check_target(target)
     if name is not None and _plain_name(name) != name:
         raise OptionError(f"name: must be letters, digits, '.', '_' and '-', got {name!r}; try {_plain_name(name)!r}")
+    wish = wanted(precision, calibrate, keep_slower=keep_slower)
     progress("read")
     plain = _plain_name(target.resolve().name) if name is None else name
     source = find_source(model, name=plain, input_shape=input_shape)
     if raw:
         source = with_raw_images(source)
-    files, manifest, pair = prove(source, progress=progress)
+    files, manifest, pair = prove(source, wish, progress=progress)
     progress("publish")
     _publish(target, manifest, files, pair)
     return manifest
 
 
 def prove(
-    source: Source, *, progress: Callable[[str], None] = lambda _: None
+    source: Source, wish: Wanted = FP32, *, progress: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, bytes], Manifest, Pair]:
     """The graphs and golden vectors of a model by file name, their manifest, and both graphs running: all but the card.
 
@@ -127,6 +138,7 @@ def prove(
             ),
         ),
     )
+    files, manifest = add_variants(files, manifest, source, vectors, wish, progress=progress)
     return files, manifest, pair
 
 

@@ -1,0 +1,129 @@
+"""What a variant costs and gains against fp32 here: errors and nats over rows, and rows a second, in one paired run.
+
+The two are timed in turn, round by round, on one thread each, and medians compared: machines drift, and a ratio of two
+separate runs would show the drift.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from reparam.bundle.manifest import Role, Speed, Variant, Worst
+from reparam.engine.pair import Pair
+from reparam.engine.rows import Rows as Chunks
+from reparam.engine.wheel import import_onnxruntime
+from reparam.errors import VerificationError
+from reparam.scores import elbo_terms
+from reparam_export.precision.rows import SEED, Feeds, Rows
+
+_SECONDS: Final = 0.5  # about so long for each graph and batch
+_ROUNDS: Final = (3, 200)  # fewest and most
+_WARM: Final = 2
+_WIDE: Final = 4096  # values of a row from which on it is an image's worth of work
+BATCHES: Final = (1, 16, 256)
+
+
+def measure(fp32: Pair, variant: Pair, rows: Rows, *, fp32_nodes: int) -> Variant:
+    """Errors, nats and speed of a variant against fp32.
+
+    Args:
+        fp32: the graphs to hold it against, on one thread.
+        variant: the same, in another precision.
+        rows: what both are run on.
+        fp32_nodes: how many nodes of the variant stay float32 for the size of their values.
+
+    Raises:
+        VerificationError: an output of the variant is not finite on these rows.
+    """
+    before, after = _negative_elbo(fp32, rows), _negative_elbo(variant, rows)
+    return Variant(
+        precision=variant.precision,
+        rows=len(rows.z),
+        row_source=rows.source,
+        fp32_nodes=fp32_nodes,
+        worst=_errors(fp32, variant, rows),
+        negative_elbo_fp32=before,
+        negative_elbo=after,
+        provider=variant.encoder.provider,
+        onnxruntime=import_onnxruntime().__version__,
+        speeds=_speeds(fp32, variant, rows),
+    )
+
+
+def gain(measured: Variant) -> float:
+    """How many times as fast as fp32 a row goes through both graphs, at the largest batch that was timed."""
+    batch = max(speed.batch for speed in measured.speeds)
+    last = [speed for speed in measured.speeds if speed.batch == batch]
+    return sum(1 / speed.fp32 for speed in last) / sum(1 / speed.variant for speed in last)
+
+
+def _errors(fp32: Pair, variant: Pair, rows: Rows) -> dict[str, Worst]:
+    found: dict[str, Worst] = {}
+    roles: tuple[Role, ...] = ("encoder", "decoder")
+    for role in roles:
+        manifest = fp32.manifest
+        names = list(manifest.encoder_outputs if role == "encoder" else manifest.decoder_outputs)
+        distance, largest = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+        for feed in rows.feeds(role):
+            pairs = zip(getattr(fp32, role).run(names, feed), getattr(variant, role).run(names, feed), strict=True)
+            for name, (wanted, got) in zip(names, pairs, strict=True):
+                if not np.isfinite(got).all():
+                    raise VerificationError(
+                        f"{variant.precision}: {name} is not finite on calibration rows; leave {variant.precision} out"
+                    )
+                distance[name] = max(distance[name], float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0)))
+                largest[name] = max(largest[name], float(np.abs(wanted).max(initial=0)))
+        for name in names:
+            relative = distance[name] / largest[name] if largest[name] else 0.0
+            found[name] = Worst(absolute=distance[name], relative=relative)
+    return found
+
+
+def _negative_elbo(pair: Pair, rows: Rows) -> float | None:
+    """The mean over the rows in nats; None where it cannot be scored, or the rows are noise."""
+    manifest = pair.manifest
+    if manifest.deterministic or manifest.likelihood is None or rows.source == "keyed":
+        return None
+    terms = elbo_terms(Chunks(pair, max_batch=16), rows.x, seed=SEED, first_row=0, allow_nan=False)
+    return -float(terms.elbo.mean())
+
+
+def _speeds(fp32: Pair, variant: Pair, rows: Rows) -> tuple[Speed, ...]:
+    """Both graphs at batch 1 and a larger one."""
+    wide = math.prod(fp32.manifest.input.shape) >= _WIDE
+    roles: tuple[Role, ...] = ("encoder", "decoder")
+    return tuple(
+        _speed(fp32, variant, role, batch, rows) for role in roles for batch in (BATCHES[0], BATCHES[1 if wide else 2])
+    )
+
+
+def _speed(fp32: Pair, variant: Pair, role: Role, batch: int, rows: Rows) -> Speed:
+    names = list(fp32.manifest.encoder_outputs if role == "encoder" else fp32.manifest.decoder_outputs)
+    few = next(rows.feeds(role, step=batch))
+    feed: Feeds = {name: np.resize(values, (batch, *values.shape[1:])) for name, values in few.items()}
+    seconds = medians(
+        {
+            "fp32": lambda: getattr(fp32, role).run(names, feed),
+            "variant": lambda: getattr(variant, role).run(names, feed),
+        }
+    )
+    return Speed(role=role, batch=batch, fp32=batch / seconds["fp32"], variant=batch / seconds["variant"])
+
+
+def medians(arms: Mapping[str, Callable[[], object]], *, seconds: float = _SECONDS) -> dict[str, float]:
+    """Median seconds of each arm, arms taken in turn for about so many seconds in all."""
+    found: dict[str, list[float]] = {name: [] for name in arms}
+    end = time.perf_counter() + seconds
+    for turn in range(-_WARM, _ROUNDS[1]):
+        if turn >= _ROUNDS[0] and time.perf_counter() > end:
+            break
+        for name, call in arms.items():
+            begin = time.perf_counter()
+            call()
+            if turn >= 0:
+                found[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(each) for name, each in found.items()}
