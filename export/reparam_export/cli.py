@@ -1,11 +1,16 @@
 """`reparam export`: a trained run to a bundle. Imports without torch, so that `reparam --help` stays quick."""
 
+import importlib.metadata
 from pathlib import Path
+from typing import Any, Final, get_args
 
 import click
 
+from reparam.bundle.manifest import Precision
 from reparam.cli.common import PATH, print_json, progress
-from reparam.errors import MissingExtra
+from reparam.errors import MissingExtra, OptionError
+
+_ROWS: Final = 512  # as many again change the ranges of MNIST by less than a step
 
 
 @click.command(short_help="A trained run to a bundle of two ONNX graphs.")
@@ -13,8 +18,31 @@ from reparam.errors import MissingExtra
 @click.argument("bundle", type=PATH)
 @click.option("--name", help="Name of the bundle.  [default: that of BUNDLE's folder]")
 @click.option("--raw", is_flag=True, help="Graphs that take and give uint8 images, channels last.")
+@click.option(
+    "--precision",
+    metavar="P,P...",
+    default="fp32",
+    show_default=True,
+    help="Of fp32, fp16 (for GPUs) and int8; fp32 is always written.",
+)
+@click.option("--calibrate", metavar="DATA", help="Data whose training rows smaller precisions are fitted to.")
+@click.option(
+    "--calibrate-rows", type=click.IntRange(min=1), default=_ROWS, show_default=True, help="How many of them."
+)
+@click.option("--keep-slower", is_flag=True, help="Keep a precision that is not faster here than fp32.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def export(run: Path, bundle: Path, name: str | None, *, raw: bool, as_json: bool) -> None:
+def export(
+    run: Path,
+    bundle: Path,
+    name: str | None,
+    *,
+    raw: bool,
+    precision: str,
+    calibrate: str | None,
+    calibrate_rows: int,
+    keep_slower: bool,
+    as_json: bool,
+) -> None:
     """Write the model of RUN, a folder of `reparam train`, as two ONNX graphs in the folder BUNDLE.
 
     The graphs are held against PyTorch first; where they differ nothing is written and the exit code is 6. A bundle
@@ -23,14 +51,22 @@ def export(run: Path, bundle: Path, name: str | None, *, raw: bool, as_json: boo
     \b
     reparam train digits --out run
     reparam export run bundle
+
+    A smaller precision is measured against fp32 on DATA, which is what `reparam train` takes: error, ELBO, speed.
+
+    \b
+    reparam export run bundle --precision fp32,int8 --calibrate digits
     """
     try:
         from reparam_export.pipeline import STAGES
         from reparam_export.pipeline import export as export_bundle
+        from reparam_export.precision.told import variant_line
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[export]'") from None
 
-    with progress(len(STAGES), "export") as advance:
+    precisions = _precisions(precision)
+    rows = None if calibrate is None else _rows(calibrate, limit=calibrate_rows, run=run)
+    with progress(len(STAGES) + len({*precisions} - {"fp32"}), "export") as advance:
         begun: list[str] = []
 
         def step(stage: str) -> None:
@@ -38,11 +74,40 @@ def export(run: Path, bundle: Path, name: str | None, *, raw: bool, as_json: boo
                 advance(1)
             begun.append(stage)
 
-        manifest = export_bundle(run, bundle, raw=raw, name=name, progress=step)
+        manifest = export_bundle(
+            run,
+            bundle,
+            precision=precisions,
+            calibrate=rows,
+            keep_slower=keep_slower,
+            raw=raw,
+            name=name,
+            progress=step,
+        )
         advance(1)
     done = manifest.verification[0]
     worst = max(error.absolute for error in done.worst.values())
     if as_json:
-        print_json({"bundle": str(bundle), "id": manifest.id, "worst_absolute_error": worst})
+        import msgspec
+
+        variants = msgspec.to_builtins(manifest.variants)
+        print_json({"bundle": str(bundle), "id": manifest.id, "worst_absolute_error": worst, "variants": variants})
         return
     click.echo(f"{bundle}: id {manifest.id}, worst absolute error {worst:.2e} against PyTorch")
+    for variant in manifest.variants:
+        click.echo(variant_line(variant))
+
+
+def _precisions(text: str) -> tuple[Precision, ...]:
+    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    names = [name.strip() for name in text.split(",")]
+    if any(name not in known for name in names):
+        raise OptionError(f"--precision: must be some of {', '.join(known)} with commas between, got {text!r}")
+    return tuple(known[name] for name in names)
+
+
+def _rows(data: str, *, limit: int, run: Path) -> Any:
+    """Training rows of a source, read as the run read its own."""
+    for entry in importlib.metadata.entry_points(group="reparam.evaluators", name="rows"):
+        return entry.load()(data, split="train", limit=limit, target=run)
+    raise MissingExtra("--calibrate needs the package that reads data; pip install 'reparam[train]'")

@@ -13,7 +13,16 @@ import numpy.typing as npt
 import onnx
 
 from reparam.bundle.golden import Case, encode_golden
-from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Precision, Role, Verification, encode_manifest
+from reparam.bundle.manifest import (
+    MANIFEST_NAME,
+    Golden,
+    Graph,
+    Manifest,
+    Precision,
+    Role,
+    Verification,
+    encode_manifest,
+)
 from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target, publish
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
@@ -70,7 +79,8 @@ def export(
 
     Raises:
         CheckpointError: the run cannot be read.
-        OptionError: an unknown precision, int8 without calibrate, an input_shape that the model cannot take, or that is needed and missing.
+        OptionError: an unknown precision, int8 without calibrate, or an input_shape that the model cannot take, or that
+            is needed and missing.
         ExportError: no adapter knows the model, or it cannot be traced into graphs of the contract.
         InputTypeError, InputError: calibrate is no array of rows that the encoder takes.
         VerificationError: a graph's numbers differ from PyTorch's; nothing is published.

@@ -76,8 +76,8 @@ def _error(name: str, case: Case, found: npt.NDArray[Any], wanted: npt.NDArray[A
 
 def told(bound: Bound) -> str:
     """The bound as a formula."""
-    largest = f" + {bound.largest:g} * largest |value|" if bound.largest else ""
-    return f"{bound.absolute:g} + {bound.relative:g} * |value|{largest}"
+    terms = ((bound.absolute, ""), (bound.relative, " |value|"), (bound.largest, " of the largest |value|"))
+    return " + ".join(f"{factor:g}{of}" for factor, of in terms if factor) or "0"
 
 
 def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | None) -> Verification:

@@ -19,14 +19,15 @@ _MULTIPLE = 4
 def align_channels(model: onnx.ModelProto) -> None:
     """Pads the graph's inputs between QuantizeLinear and DequantizeLinear, in place."""
     known = constants(model)
-    inputs = {value.name for value in model.graph.input}
     given = {name: node for node in model.graph.node for name in node.output}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        dequantize, weight = (given.get(node.input[0]), given.get(node.input[1])) if node.op_type == "Conv" else (None, None)
+        dequantize, weight = (
+            (given.get(node.input[0]), given.get(node.input[1])) if node.op_type == "Conv" else (None, None)
+        )
         quantize = given.get(dequantize.input[0]) if dequantize is not None else None
         nodes.append(node)
-        if dequantize is None or weight is None or quantize is None or quantize.input[0] not in inputs:
+        if dequantize is None or weight is None or quantize is None or quantize.op_type != "QuantizeLinear":
             continue
         integers, zero = values(known, weight.input[0]), values(known, quantize.input[2])
         if integers is None or zero is None or attributes(node).get("group", 1) != 1:
@@ -43,7 +44,11 @@ def align_channels(model: onnx.ModelProto) -> None:
         own_weight.output[0] = f"{out}.weight.float"
         padded = [
             own_weight,
-            helper.make_node("Pad", [quantize.output[0], add_constant(model, f"{out}.pads", sizes), quantize.input[2]], [f"{out}.padded"]),
+            helper.make_node(
+                "Pad",
+                [quantize.output[0], add_constant(model, f"{out}.pads", sizes), quantize.input[2]],
+                [f"{out}.padded"],
+            ),
             helper.make_node("DequantizeLinear", [f"{out}.padded", *dequantize.input[1:]], [f"{out}.input"]),
         ]
         node.input[0], node.input[1] = f"{out}.input", own_weight.output[0]

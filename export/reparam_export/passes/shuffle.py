@@ -5,8 +5,8 @@ there (0.3 to 0.7 ms of 3.9 in a decoder of 64 x 64 images); the same shuffle by
 channels, and the transposes around it cancel with those of the convolutions (0.01 to 0.1 ms).
 
 Requires: any ModelProto. Ensures: a DepthToSpace of a map of known size becomes Transpose and Reshape, and a ReLU that
-alone reads a DepthToSpace goes before it, where a convolution absorbs it, and a convolution before one of mode CRD gives
-its channels in the order of mode DCR. The outputs are the same to the bit.
+alone reads a DepthToSpace goes before it, where a convolution absorbs it; a convolution before a DepthToSpace of mode
+CRD gives its channels in the order of mode DCR. The outputs are the same to the bit.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ from onnx import helper
 from reparam_export.passes.weights import add_constant, attributes, constants, set_nodes, values
 
 _END: Final = np.iinfo(np.int64).max
-_PLAIN: Final[dict[str, Any]] = {"group": 1, "dilations": [1, 1], "strides": [2, 2], "auto_pad": b"NOTSET"}
+_PLAIN: Final[dict[str, Any]] = {"group": 1, "dilations": [1, 1], "auto_pad": b"NOTSET"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _rewritten(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodePr
     found = attributes(node)
     if weight is None or weight.ndim != 4 or "output_shape" in found or (bias is None and len(node.input) > 2):
         return None
-    if any(list(np.atleast_1d(found.get(name, value))) != list(np.atleast_1d(value)) for name, value in _PLAIN.items()):
+    if found.get("strides") != [2, 2] or any(found.get(name, value) != value for name, value in _PLAIN.items()):
         return None
     pads, extra = found.get("pads", [0] * 4), found.get("output_padding", [0] * 2)
     rows, columns = (side(weight.shape[2 + axis], pads[axis], pads[2 + axis], extra[axis]) for axis in (0, 1))
@@ -99,7 +99,13 @@ def _rewritten(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodePr
     whole = f"{out}.whole" if any(map(any, crops)) else out
     (top, bottom), (left, right) = rows.pads, columns.pads
     nodes = [
-        helper.make_node("Conv", inputs, [f"{out}.places"], pads=[top, left, bottom, right], kernel_shape=[rows.kernel, columns.kernel]),
+        helper.make_node(
+            "Conv",
+            inputs,
+            [f"{out}.places"],
+            pads=[top, left, bottom, right],
+            kernel_shape=[rows.kernel, columns.kernel],
+        ),
         helper.make_node("DepthToSpace", [f"{out}.places"], [whole], blocksize=2, mode="DCR"),
     ]
     if whole != out:

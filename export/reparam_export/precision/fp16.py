@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import onnx
 
-from reparam.engine.wheel import import_onnxruntime
 from reparam_export.passes.weights import attributes, set_nodes
 from reparam_export.precision.ranges import Feeds, Range, ranges
+from reparam_export.precision.tools import tool
 
 LARGEST: Final = 65504.0 / 4  # rows that were not seen, and sums inside a kernel, need room
 SMALLEST: Final = 2.0**-14  # of a whole value's largest: below it half precision loses digits
@@ -57,17 +57,14 @@ def halve(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> tuple[onnx.ModelPro
         model: a float32 graph of the contract.
         feeds: inputs by name, a batch each, on which ranges are found.
     """
-    import_onnxruntime()
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
-
     unsafe = unsafe_nodes(model, ranges(model, feeds))
-    found: onnx.ModelProto = convert_float_to_float16(
+    found: onnx.ModelProto = tool("transformers.float16").convert_float_to_float16(
         onnx.ModelProto.FromString(model.SerializeToString()),
         keep_io_types=True,
         node_block_list=sorted({*unsafe, *_reparameterisation(model)}),
     )
-    OnnxModel.graph_topological_sort(found.graph, is_deterministic=True)  # new casts stand at the end
+    onnx_model = tool("transformers.onnx_model").OnnxModel
+    onnx_model.graph_topological_sort(found.graph, is_deterministic=True)  # new casts stand at the end
     _join_casts(found)
     return found, len(unsafe)
 

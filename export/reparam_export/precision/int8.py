@@ -7,21 +7,19 @@ a matrix product stays float32, so moments, logits and the reparameterisation do
 
 import logging
 import tempfile
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from reparam.arrays import FloatArray
-from reparam.engine.wheel import import_onnxruntime
 from reparam_export.passes.aligned import align_channels
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
 from reparam_export.precision.placement import PRODUCTS, integer_nodes
-
-Feeds = Mapping[str, FloatArray]
+from reparam_export.precision.ranges import Feeds
+from reparam_export.precision.tools import tool
 
 
 def integer_form(model: onnx.ModelProto) -> None:
@@ -45,16 +43,14 @@ def quantize(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> onnx.ModelProto:
         The graph with QuantizeLinear and DequantizeLinear, which onnxruntime fuses when it loads it; inputs and outputs
         are float32 as before.
     """
-    import_onnxruntime()
-    from onnxruntime import quantization
-
+    quantization = tool("quantization")
     plain = onnx.ModelProto.FromString(model.SerializeToString())
     integer_form(plain)
     chosen = integer_nodes(plain)
     types = {node.op_type for node in plain.graph.node if node.name in set(chosen)}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder, "plain.onnx"), Path(folder, "int8.onnx")
-        onnx.save(plain, source)
+        source.write_bytes(plain.SerializeToString())
         quantization.quantize_static(
             source,
             target,
@@ -68,24 +64,20 @@ def quantize(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> onnx.ModelProto:
             calibrate_method=quantization.CalibrationMethod.MinMax,
             extra_options={"OpTypesToExcludeOutputQuantization": sorted(PRODUCTS - {"Conv"})},
         )
-        found = onnx.load(target)
+        found: onnx.ModelProto = onnx.ModelProto.FromString(target.read_bytes())
     align_channels(found)
     return found
 
 
 def _reader(feeds: Iterable[Feeds]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
+    """The feeds as onnxruntime asks for them: one at a time, None after the last."""
     rest = iter(feeds)
+    base: Any = tool("quantization").CalibrationDataReader
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-        """The feeds, one at a time."""
+    def get_next(_: object) -> Feeds | None:
+        return next(rest, None)
 
-        def get_next(self) -> Feeds | None:
-            """The next feed, None after the last."""
-            return next(rest, None)
-
-    return Reader()
+    return type("Reader", (base,), {"get_next": get_next})()
 
 
 @contextmanager

@@ -54,13 +54,6 @@ def measure(fp32: Pair, variant: Pair, rows: Rows, *, fp32_nodes: int) -> Varian
     )
 
 
-def gain(measured: Variant) -> float:
-    """How many times as fast as fp32 a row goes through both graphs, at the largest batch that was timed."""
-    batch = max(speed.batch for speed in measured.speeds)
-    last = [speed for speed in measured.speeds if speed.batch == batch]
-    return sum(1 / speed.fp32 for speed in last) / sum(1 / speed.variant for speed in last)
-
-
 def _errors(fp32: Pair, variant: Pair, rows: Rows) -> dict[str, Worst]:
     found: dict[str, Worst] = {}
     roles: tuple[Role, ...] = ("encoder", "decoder")

@@ -29,7 +29,7 @@ def integer_nodes(model: onnx.ModelProto) -> list[str]:
     given = {name: node for node in nodes for name in node.output}
     readers = {name: [node for node in nodes if name in node.input] for name in given}
     chosen = {node.name for node in nodes if node.op_type in PRODUCTS and node.input[1] in known}
-    chosen -= {node.name for node in nodes if node.op_type == "Conv" and _is_head(node, readers, outputs, model)}
+    chosen -= {node.name for node in nodes if node.op_type == "Conv" and _is_head(node, readers, model)}
     candidates = {node.name for node in nodes if _has_kernel(node, given)} | chosen
 
     def reads_integers(node: onnx.NodeProto) -> bool:
@@ -55,7 +55,7 @@ def integer_nodes(model: onnx.ModelProto) -> list[str]:
 
 def _has_kernel(node: onnx.NodeProto, given: dict[str, onnx.NodeProto]) -> bool:
     if node.op_type == "Resize":
-        return attributes(node).get("mode", b"nearest") == b"nearest"
+        return bool(attributes(node).get("mode", b"nearest") == b"nearest")
     if node.op_type == "Mul":  # of x sigmoid(x) alone: any other product keeps its precision
         return _is_gate(node.input[1], node.input[0], given) or _is_gate(node.input[0], node.input[1], given)
     return node.op_type in _MOVES | _POINTWISE
@@ -74,9 +74,7 @@ def _after_convolution(node: onnx.NodeProto, given: dict[str, onnx.NodeProto], c
     return source is not None and source.op_type == "Conv" and source.name in candidates
 
 
-def _is_head(
-    node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], outputs: set[str], model: onnx.ModelProto
-) -> bool:
+def _is_head(node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], model: onnx.ModelProto) -> bool:
     """Whether a convolution of the encoder gives moments: no product comes after it.
 
     An integer convolution's result has 256 values; a moment needs more, since mean and logvar share one scale.

@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from reparam.arrays import FloatArray
 from reparam.engine.wheel import import_onnxruntime
 
-Feeds = Mapping[str, FloatArray]
+Feeds = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,9 @@ def ranges(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, Range]:
     typed = {value.name: value for value in inferred.value_info}
     outputs = {value.name for value in watched.graph.output}
     given = [name for node in watched.graph.node for name in node.output if name]
-    floats = [name for name in given if name in typed and typed[name].type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    floats = [
+        name for name in given if name in typed and typed[name].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
     for name in floats:
         if name not in outputs:
             watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
@@ -48,9 +52,7 @@ def ranges(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, Range]:
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
     found: dict[str, Range] = {}
     for feed in feeds:
         for name, value in zip(names, session.run(names, dict(feed)), strict=True):

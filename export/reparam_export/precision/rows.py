@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,8 @@ def rows_for(pair: Pair, source: Source, given: object | None) -> Rows:
     Args:
         pair: the fp32 graphs.
         source: the model, whose keyed rows are taken where none are given.
-        given: data [n, *input] of the caller, or None.
+        given: data [n, *input] of the caller, or None; for a raw graph also images in the range of training, channels
+            first, as the model itself takes them.
 
     Raises:
         InputTypeError, InputError: an array that the encoder does not take, or without rows.
@@ -64,6 +65,7 @@ def rows_for(pair: Pair, source: Source, given: object | None) -> Rows:
     if given is None:
         x = keyed_rows(range(KEYED_ROWS), source, manifest.input.shape)
     else:
+        given = _levels(cast("npt.NDArray[Any]", given), manifest) if isinstance(given, np.ndarray) else given
         checked = check_rows(given, name="calibrate", row_shape=manifest.input.shape, dtype=manifest.input.dtype)
         x = read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
     if not len(x):
@@ -72,14 +74,16 @@ def rows_for(pair: Pair, source: Source, given: object | None) -> Rows:
     if manifest.latent.noise is not None:
         inputs["eps"] = noise(manifest.latent.noise, SEED, range(len(x)), manifest.latent.shape)
     parts = (slice(start, start + _STEP) for start in range(0, len(x), _STEP))
-    z = np.concatenate([pair.encoder.run(["z"], {name: values[part] for name, values in inputs.items()})[0] for part in parts])
+    z = np.concatenate(
+        [pair.encoder.run(["z"], {name: values[part] for name, values in inputs.items()})[0] for part in parts]
+    )
     return Rows(inputs, z, "keyed" if given is None else "data")
 
 
-def levels(x: FloatArray, manifest: Manifest) -> npt.NDArray[Any]:
-    """Images [n, channels, height, width] in the range of training as a raw graph takes them; other rows as they are."""
+def _levels(x: npt.NDArray[Any], manifest: Manifest) -> npt.NDArray[Any]:
+    """Images [n, channels, height, width] in the range of training as levels, for a raw graph; others as they are."""
     low, high = manifest.input.low, manifest.input.high
-    if manifest.input.dtype != "uint8" or low is None or high is None:
+    if manifest.input.dtype != "uint8" or low is None or high is None or x.dtype.kind != "f" or x.ndim != 4:
         return x
     return np.rint((x - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +21,9 @@ from reparam_export.passes.stamp import name_parts, stamp
 from reparam_export.passes.strip import strip
 from reparam_export.precision.fp16 import halve
 from reparam_export.precision.int8 import quantize
-from reparam_export.precision.measure import gain, measure
+from reparam_export.precision.measure import measure
 from reparam_export.precision.rows import Feeds, Rows, rows_for, vector_feeds
+from reparam_export.precision.told import gain
 from reparam_export.source import Source
 
 ROLES: Final[tuple[Role, ...]] = ("encoder", "decoder")
@@ -46,14 +47,14 @@ class Wanted:
 FP32: Final = Wanted()
 
 
-def wanted(precision: object, calibrate: npt.NDArray[Any] | None, *, keep_slower: bool) -> Wanted:
+def wanted(precision: Sequence[Precision], calibrate: npt.NDArray[Any] | None, *, keep_slower: bool) -> Wanted:
     """The caller's wish, once it can be honoured.
 
     Raises:
         OptionError: an unknown precision, none, or int8 without rows to calibrate it on.
     """
-    names = tuple(precision) if isinstance(precision, tuple | list) else (precision,)
-    found = tuple(known for known in PRECISIONS if known in names)
+    names = {str(name) for name in ([precision] if isinstance(precision, str) else precision)}
+    found: tuple[Precision, ...] = tuple(known for known in PRECISIONS if known in names)
     if not names or any(name not in PRECISIONS for name in names):
         raise OptionError(f"precision: must be some of {', '.join(PRECISIONS)}, got {precision!r}")
     if "int8" in found and calibrate is None:
@@ -82,7 +83,7 @@ def add_variants(
         VerificationError: a variant is past its bound against the source model.
     """
     found = dict(files)
-    asked = [precision for precision in wish.precisions if precision != "fp32"]
+    asked: list[Precision] = [precision for precision in wish.precisions if precision != "fp32"]
     if not asked:
         return found, manifest
     fp32 = start_pair(Bundle(manifest.name, manifest, found), device="cpu", threads=1)
@@ -162,7 +163,7 @@ def _proof(pair: Pair, fp32: Verification, vectors: Mapping[Case, Vectors]) -> V
 
 def _pays(measured: Variant) -> bool:
     """fp16 is for GPUs: a CPU has no kernels for it and says nothing of what it gains."""
-    return measured.provider == "CPUExecutionProvider" and measured.precision == "fp16" or gain(measured) > 1
+    return (measured.provider == "CPUExecutionProvider" and measured.precision == "fp16") or gain(measured) > 1
 
 
 def _slower(measured: Variant) -> str:
