@@ -1,5 +1,6 @@
 """From a model to a published bundle: adapter, graphs, trace, passes, checks, verification, one step into place."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -35,6 +36,7 @@ from reparam_export.checks import check_anonymous, check_graph
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
 from reparam_export.passes.strip import strip
+from reparam_export.precision.rows import data_rows
 from reparam_export.precision.variants import FP32, Wanted, add_variants, wanted
 from reparam_export.preview import preview
 from reparam_export.raw import raw as with_raw_images
@@ -105,6 +107,8 @@ def export(
     source = find_source(model, name=plain, input_shape=input_shape)
     if raw:
         source = with_raw_images(source)
+    if calibrate is not None:
+        wish = dataclasses.replace(wish, calibrate=data_rows(calibrate, source.input))
     files, manifest, pair = prove(source, wish, progress=progress)
     progress("publish")
     _publish(target, manifest, files, pair)

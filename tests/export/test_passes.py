@@ -112,7 +112,8 @@ def test_a_transposed_convolution_in_groups_is_left_as_it_is() -> None:
 
 def test_two_that_share_their_weights_are_both_rewritten() -> None:
     nodes = [
-        helper.make_node("ConvTranspose", [x, "w"], [y], strides=[2, 2], pads=[1] * 4) for x, y in (("x", "h"), ("h", "y"))
+        helper.make_node("ConvTranspose", [x, "w"], [y], strides=[2, 2], pads=[1] * 4)
+        for x, y in (("x", "h"), ("h", "y"))
     ]
     model = graph(nodes, {"w": whole_numbers(1, 2, 2, 4, 4)}, ["batch", 2, 3, 3])
     x = whole_numbers(2, 1, 2, 3, 3)
@@ -157,8 +158,11 @@ def test_a_shuffle_whose_values_leave_the_graph_keeps_its_place() -> None:
 def test_channels_of_zeros_change_nothing(channels: int) -> None:
     weight = np.random.default_rng(1).integers(-127, 128, (5, channels, 3, 3), np.int8)
     constants = {
-        **{"scale": np.float32(0.02), "zero": np.uint8(100), "w": weight},
-        **{"w_scale": np.full(5, 0.01, np.float32), "w_zero": np.zeros(5, np.int8)},
+        "scale": np.float32(0.02),
+        "zero": np.uint8(100),
+        "w": weight,
+        "w_scale": np.full(5, 0.01, np.float32),
+        "w_zero": np.zeros(5, np.int8),
     }
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),

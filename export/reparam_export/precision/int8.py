@@ -15,9 +15,10 @@ from typing import Any
 import onnx
 
 from reparam_export.passes.aligned import align_channels
+from reparam_export.passes.float_ends import float_ends
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
-from reparam_export.precision.placement import PRODUCTS, integer_nodes
+from reparam_export.precision.placement import integer_nodes
 from reparam_export.precision.ranges import Feeds
 from reparam_export.precision.tools import tool
 
@@ -62,9 +63,9 @@ def quantize(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> onnx.ModelProto:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
-            extra_options={"OpTypesToExcludeOutputQuantization": sorted(PRODUCTS - {"Conv"})},
         )
         found: onnx.ModelProto = onnx.ModelProto.FromString(target.read_bytes())
+    float_ends(found, set(chosen))
     align_channels(found)
     return found
 

@@ -10,10 +10,11 @@ from typing import Final
 
 import onnx
 
+from reparam_export.passes.shuffle import MOVES
 from reparam_export.passes.weights import attributes, constants
 
 PRODUCTS: Final = frozenset({"Conv", "Gemm", "MatMul"})
-_MOVES: Final = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "MaxPool", "Resize"})
+_MOVES: Final = (MOVES - {"DepthToSpace"}) | {"MaxPool", "Resize"}
 _POINTWISE: Final = frozenset({"Relu", "LeakyRelu", "Sigmoid", "Mul"})
 
 
@@ -56,6 +57,9 @@ def integer_nodes(model: onnx.ModelProto) -> list[str]:
 def _has_kernel(node: onnx.NodeProto, given: dict[str, onnx.NodeProto]) -> bool:
     if node.op_type == "Resize":
         return bool(attributes(node).get("mode", b"nearest") == b"nearest")
+    if node.op_type == "Relu":  # the quantiser folds it into the zero point of what gives its input
+        source = given.get(node.input[0])
+        return source is not None and source.op_type in PRODUCTS
     if node.op_type == "Mul":  # of x sigmoid(x) alone: any other product keeps its precision
         return _is_gate(node.input[1], node.input[0], given) or _is_gate(node.input[0], node.input[1], given)
     return node.op_type in _MOVES | _POINTWISE

@@ -48,7 +48,8 @@ def ranges(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, Range]:
     for name in floats:
         if name not in outputs:
             watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    names = [value.name for value in watched.graph.output]
+    ends = [value.name for value in watched.graph.output if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    names = list(dict.fromkeys([*ends, *floats]))
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
 from reparam.bundle.golden import Vectors
-from reparam.bundle.manifest import Manifest, Role
+from reparam.bundle.manifest import Input, Role
 from reparam.engine.pair import Pair
 from reparam.errors import InputError
 from reparam.laws import noise
@@ -49,27 +49,35 @@ class Rows:
             yield {name: values[start : start + step] for name, values in inputs.items()}
 
 
-def rows_for(pair: Pair, source: Source, given: object | None) -> Rows:
+def data_rows(given: object, rows: Input) -> npt.NDArray[Any]:
+    """The caller's rows of data as the encoder takes them.
+
+    Args:
+        given: an array [n, *input]; for a raw graph also images in the range of training, channels first, as the model
+            itself takes them.
+        rows: what the encoder takes.
+
+    Raises:
+        InputTypeError, InputError: an array that the encoder does not take, or without rows.
+    """
+    if isinstance(given, np.ndarray):
+        given = _levels(cast("npt.NDArray[Any]", given), rows)
+    checked = check_rows(given, name="calibrate", row_shape=rows.shape, dtype=np.dtype(rows.dtype))
+    if not len(checked):
+        raise InputError("calibrate: must have at least one row, got none; a few hundred are usual")
+    return read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
+
+
+def rows_for(pair: Pair, source: Source, data: npt.NDArray[Any] | None) -> Rows:
     """The rows to calibrate and measure on.
 
     Args:
         pair: the fp32 graphs.
         source: the model, whose keyed rows are taken where none are given.
-        given: data [n, *input] of the caller, or None; for a raw graph also images in the range of training, channels
-            first, as the model itself takes them.
-
-    Raises:
-        InputTypeError, InputError: an array that the encoder does not take, or without rows.
+        data: checked rows of the caller, or None.
     """
     manifest = pair.manifest
-    if given is None:
-        x = keyed_rows(range(KEYED_ROWS), source, manifest.input.shape)
-    else:
-        given = _levels(cast("npt.NDArray[Any]", given), manifest) if isinstance(given, np.ndarray) else given
-        checked = check_rows(given, name="calibrate", row_shape=manifest.input.shape, dtype=manifest.input.dtype)
-        x = read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
-    if not len(x):
-        raise InputError("calibrate: must have at least one row, got none; a few hundred are usual")
+    x = keyed_rows(range(KEYED_ROWS), source, manifest.input.shape) if data is None else data
     inputs: Feeds = {"x": x}
     if manifest.latent.noise is not None:
         inputs["eps"] = noise(manifest.latent.noise, SEED, range(len(x)), manifest.latent.shape)
@@ -77,13 +85,13 @@ def rows_for(pair: Pair, source: Source, given: object | None) -> Rows:
     z = np.concatenate(
         [pair.encoder.run(["z"], {name: values[part] for name, values in inputs.items()})[0] for part in parts]
     )
-    return Rows(inputs, z, "keyed" if given is None else "data")
+    return Rows(inputs, z, "keyed" if data is None else "data")
 
 
-def _levels(x: npt.NDArray[Any], manifest: Manifest) -> npt.NDArray[Any]:
+def _levels(x: npt.NDArray[Any], rows: Input) -> npt.NDArray[Any]:
     """Images [n, channels, height, width] in the range of training as levels, for a raw graph; others as they are."""
-    low, high = manifest.input.low, manifest.input.high
-    if manifest.input.dtype != "uint8" or low is None or high is None or x.dtype.kind != "f" or x.ndim != 4:
+    low, high = rows.low, rows.high
+    if rows.dtype != "uint8" or low is None or high is None or x.dtype.kind != "f" or x.ndim != 4:
         return x
     return np.rint((x - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 

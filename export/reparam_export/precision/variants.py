@@ -78,7 +78,6 @@ def add_variants(
     Warns of each that is left out since it is not faster here.
 
     Raises:
-        InputTypeError, InputError: calibration rows that the encoder does not take.
         ExportError, BundleError: a variant's graph is not one of the format.
         VerificationError: a variant is past its bound against the source model.
     """
