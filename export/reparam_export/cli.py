@@ -107,7 +107,8 @@ def _precisions(text: str) -> tuple[Precision, ...]:
 
 
 def _rows(data: str, *, limit: int, run: Path) -> Any:
-    """Training rows of a source, read as the run read its own."""
+    """Training rows of a source, read as the run read its own; a model of others says nothing of that."""
+    target = run if (run / "run.json").exists() else None
     for entry in importlib.metadata.entry_points(group="reparam.evaluators", name="rows"):
-        return entry.load()(data, split="train", limit=limit, target=run)
+        return entry.load()(data, split="train", limit=limit, target=target)
     raise MissingExtra("--calibrate needs the package that reads data; pip install 'reparam[train]'")

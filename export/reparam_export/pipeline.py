@@ -152,7 +152,7 @@ def prove(
             ),
         ),
     )
-    files, manifest = add_variants(files, manifest, source, vectors, wish, progress=progress)
+    files, manifest = add_variants(files, manifest, vectors, wish, progress=progress)
     return files, manifest, pair
 
 

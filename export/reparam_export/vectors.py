@@ -18,7 +18,7 @@ import torch
 import reparam
 from reparam.arrays import FloatArray
 from reparam.bundle.golden import Case, Vectors
-from reparam.bundle.manifest import Likelihood, Mixed, sized
+from reparam.bundle.manifest import Likelihood, Manifest, Mixed, sized
 from reparam_export.source import Source
 
 _SEED: Final = 0
@@ -35,7 +35,7 @@ def golden_sizes(source: Source) -> tuple[tuple[int, int], ...] | None:
     return (height, 2 * width), (2 * height, 3 * width)
 
 
-def keyed_rows(rows: range, source: Source, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def keyed_rows(rows: range, source: Source | Manifest, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Rows [n, *shape]: uniform over the value range, or normal where none is known, in a table's own units."""
     low, high = source.input.low, source.input.high
     if source.input.dtype == "uint8":

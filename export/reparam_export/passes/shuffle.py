@@ -4,9 +4,9 @@ onnxruntime's integer convolutions keep channels last. DepthToSpace, channels fi
 there (0.3 to 0.7 ms of 3.9 in a decoder of 64 x 64 images); the same shuffle by transposing moves whole runs of
 channels, and the transposes around it cancel with those of the convolutions (0.01 to 0.1 ms).
 
-Requires: any ModelProto. Ensures: a DepthToSpace of a map of known size becomes Transpose and Reshape; a ReLU that alone
-reads moved values goes before the move, where a convolution or product absorbs it; a convolution before a DepthToSpace
-of mode CRD gives its channels in the order of mode DCR. The outputs are the same to the bit.
+Requires: any ModelProto. Ensures: a DepthToSpace of a map of known size becomes Transpose and Reshape; a ReLU that
+alone reads moved values goes before the move, where a convolution or product absorbs it; a convolution before a
+DepthToSpace of mode CRD gives its channels in the order of mode DCR. The outputs are the same to the bit.
 """
 
 from typing import Final

@@ -21,7 +21,8 @@ from reparam.scores import elbo_terms
 from reparam_export.precision.rows import SEED, Feeds, Rows
 
 _SECONDS: Final = 0.5  # about so long for each graph and batch
-_ROUNDS: Final = (3, 200)  # fewest and most
+_FEWEST: Final = 3  # rounds, however slow
+_MOST: Final = 200  # rounds that 0.5 s may hold
 _WARM: Final = 2
 _WIDE: Final = 4096  # values of a row from which on it is an image's worth of work
 BATCHES: Final = (1, 16, 256)
@@ -111,8 +112,9 @@ def medians(arms: Mapping[str, Callable[[], object]], *, seconds: float = _SECON
     """Median seconds of each arm, arms taken in turn for about so many seconds in all."""
     found: dict[str, list[float]] = {name: [] for name in arms}
     end = time.perf_counter() + seconds
-    for turn in range(-_WARM, _ROUNDS[1]):
-        if turn >= _ROUNDS[0] and time.perf_counter() > end:
+    most = int(_MOST * seconds / _SECONDS)
+    for turn in range(-_WARM, most):
+        if turn >= _FEWEST and time.perf_counter() > end:
             break
         for name, call in arms.items():
             begin = time.perf_counter()

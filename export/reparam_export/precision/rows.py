@@ -13,7 +13,6 @@ from reparam.bundle.manifest import Input, Role
 from reparam.engine.pair import Pair
 from reparam.errors import InputError
 from reparam.laws import noise
-from reparam_export.source import Source
 from reparam_export.vectors import keyed_rows
 
 SEED = 0
@@ -68,16 +67,15 @@ def data_rows(given: object, rows: Input) -> npt.NDArray[Any]:
     return read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
 
 
-def rows_for(pair: Pair, source: Source, data: npt.NDArray[Any] | None) -> Rows:
+def rows_for(pair: Pair, data: npt.NDArray[Any] | None) -> Rows:
     """The rows to calibrate and measure on.
 
     Args:
         pair: the fp32 graphs.
-        source: the model, whose keyed rows are taken where none are given.
-        data: checked rows of the caller, or None.
+        data: checked rows of the caller, or None for keyed ones.
     """
     manifest = pair.manifest
-    x = keyed_rows(range(KEYED_ROWS), source, manifest.input.shape) if data is None else data
+    x = keyed_rows(range(KEYED_ROWS), manifest, manifest.input.shape) if data is None else data
     inputs: Feeds = {"x": x}
     if manifest.latent.noise is not None:
         inputs["eps"] = noise(manifest.latent.noise, SEED, range(len(x)), manifest.latent.shape)

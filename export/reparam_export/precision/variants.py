@@ -24,7 +24,6 @@ from reparam_export.precision.int8 import quantize
 from reparam_export.precision.measure import measure
 from reparam_export.precision.rows import Feeds, Rows, rows_for, vector_feeds
 from reparam_export.precision.told import gain
-from reparam_export.source import Source
 
 ROLES: Final[tuple[Role, ...]] = ("encoder", "decoder")
 
@@ -67,7 +66,6 @@ def wanted(precision: Sequence[Precision], calibrate: npt.NDArray[Any] | None, *
 def add_variants(
     files: Mapping[str, bytes],
     manifest: Manifest,
-    source: Source,
     vectors: Mapping[Case, Vectors],
     wish: Wanted,
     *,
@@ -86,7 +84,7 @@ def add_variants(
     if not asked:
         return found, manifest
     fp32 = start_pair(Bundle(manifest.name, manifest, found), device="cpu", threads=1)
-    rows = rows_for(fp32, source, wish.calibrate)
+    rows = rows_for(fp32, wish.calibrate)
     for precision in asked:
         progress(precision)
         graphs, fp32_nodes = _graphs(found, manifest, precision, rows, vectors)
