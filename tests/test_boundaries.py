@@ -39,7 +39,8 @@ FLOORS = [
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
-    {"vae", "verification", "pictures"},
+    {"face", "verification", "pictures"},
+    {"vae"},
     {"cli"},
 ]
 

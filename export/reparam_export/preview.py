@@ -12,7 +12,7 @@ _PIXELS: Final = 1 << 18  # of all samples together: large images are few
 
 
 def preview(pair: Pair) -> bytes | None:
-    """A PNG of at most 48 samples from the prior with seed 0, or None where rows are no images or matplotlib is missing."""
+    """A PNG of up to 48 draws from the prior with seed 0, or None where rows are no images or matplotlib is missing."""
     manifest = pair.manifest
     shape, low, high = manifest.input.shape, manifest.input.low, manifest.input.high
     if manifest.input.layout == "channels_last":

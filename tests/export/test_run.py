@@ -66,7 +66,7 @@ def test_a_missing_run_is_one_line_and_exit_code_3(folder: Path) -> None:
     done = reparam("export", "nowhere", "bundle2", cwd=folder)
     assert done.returncode == 3
     assert done.stdout == ""
-    assert done.stderr.startswith("error: nowhere: not a training run")
+    assert done.stderr.startswith("error: nowhere: no such folder")
     assert done.stderr.count("\n") == 1
 
 

@@ -1,0 +1,1 @@
+"""What a loaded model can do, one theme a file; `reparam.VAE` has them all."""
