@@ -1,6 +1,6 @@
 """One graph with buffers of its own: bound once, so that a run costs no look-up and no allocation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,16 @@ class Binding:
     ) -> None:
         self._session = session
         self._bound = session.io_binding()
-        self.inputs = {name: self._array(contract, name, batch, rows) for name in contract.inputs}
-        self.outputs = {name: self._array(contract, name, batch, rows) for name in contract.outputs}
+
+        def arrays(names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+            return {name: np.zeros((batch, *rows[name]), contract.dtype(name)) for name in names}
+
+        self.inputs: dict[str, npt.NDArray[Any]] = arrays(contract.inputs)
+        self.outputs: dict[str, npt.NDArray[Any]] = arrays(contract.outputs)
         for name, array in self.inputs.items():
             self._bound.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in self.outputs.items():
             self._bound.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-    @staticmethod
-    def _array(contract: Contract, name: str, batch: int, rows: Mapping[str, tuple[int, ...]]) -> npt.NDArray[Any]:
-        return np.zeros((batch, *rows[name]), contract.dtype(name))
 
     def run(self) -> None:
         """Runs the graph on what the inputs hold; `RunError` where onnxruntime fails."""

@@ -28,7 +28,7 @@ class Pinned:
     """
 
     def __init__(self, rows: Rows, batch: int, size: tuple[int, int] | None) -> None:
-        self.batch = whole("batch", batch, low=1, high=2**20)
+        self.batch: int = whole("batch", batch, low=1, high=2**20)
         self._rows = rows.at(size)
         pair = rows.pair
         if pair.device.kind != "cpu":

@@ -42,11 +42,12 @@ class Rows:
 
     def __init__(self, pair: Pair, *, max_batch: int, manifest: Manifest | None = None) -> None:
         self._pair: Pair | None = pair
-        self.max_batch = max_batch
-        self.manifest = pair.manifest if manifest is None else manifest
+        self.max_batch: int = max_batch
+        self.manifest: Manifest = pair.manifest if manifest is None else manifest
         # at hand, since every call asks for them
-        self.input, self.latent = self.manifest.input.shape, self.manifest.latent.shape
-        self.dtype = np.dtype(self.manifest.input.dtype)
+        self.input: tuple[int, ...] = self.manifest.input.shape
+        self.latent: tuple[int, ...] = self.manifest.latent.shape
+        self.dtype: np.dtype[Any] = np.dtype(self.manifest.input.dtype)
         self._factors = self.manifest.input.factors
         self._zeros = np.zeros((0, *self.latent), np.float32)
 

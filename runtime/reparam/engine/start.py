@@ -33,11 +33,9 @@ def start(path: str | os.PathLike[str], options: LoadOptions) -> tuple[LoadOptio
     pin, device = options.expect_sha256, options.device
     precision: Precision = "fp32" if options.precision == "auto" else options.precision
     if options.precision == "auto" and options.prefer == "speed":
-        known, chosen = (
-            read_bundle(path, precisions=(), expect_sha256=pin, follow_links=options.follow_links),
-            resolve(device),
-        )
-        precision, device, pin = fastest(known.manifest, chosen), str(chosen), known.sha256
+        known = read_bundle(path, precisions=(), expect_sha256=pin, follow_links=options.follow_links)
+        chosen, pin = resolve(device), known.sha256
+        precision, device = fastest(known.manifest, chosen), str(chosen)
     bundle = read_bundle(path, precisions=(precision,), expect_sha256=pin, follow_links=options.follow_links)
     pair = start_pair(bundle, device=device, precision=precision, threads=options.threads)
     return dataclasses.replace(options, expect_sha256=bundle.sha256), Rows(pair, max_batch=max_batch)
