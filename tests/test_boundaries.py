@@ -24,7 +24,7 @@ ALLOWED = {
         *("reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"),
         *("matplotlib", "PIL", "pyarrow"),
     },
-    "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx"},
+    "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx", "onnxruntime"},
 }
 # What in export knows our training package: the adapter and the trial export.
 READS_TRAIN = {"reparam_export/adapters/run.py", "reparam_export/preflight.py"}

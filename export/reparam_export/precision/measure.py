@@ -4,7 +4,6 @@ The two are timed in turn, round by round, on one thread each, and medians compa
 separate runs would show the drift.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -24,17 +23,16 @@ _SECONDS: Final = 0.5  # about so long for each graph and batch
 _FEWEST: Final = 3  # rounds, however slow
 _MOST: Final = 200  # rounds that 0.5 s may hold
 _WARM: Final = 2
-_WIDE: Final = 4096  # values of a row from which on it is an image's worth of work
-BATCHES: Final = (1, 16, 256)
 
 
-def measure(fp32: Pair, variant: Pair, rows: Rows, *, fp32_nodes: int) -> Variant:
+def measure(fp32: Pair, variant: Pair, rows: Rows, *, batch: int, fp32_nodes: int) -> Variant:
     """Errors, nats and speed of a variant against fp32.
 
     Args:
         fp32: the graphs to hold it against, on one thread.
         variant: the same, in another precision.
         rows: what both are run on.
+        batch: timed beside a batch of one.
         fp32_nodes: how many nodes of the variant stay float32 for the size of their values.
 
     Raises:
@@ -51,7 +49,7 @@ def measure(fp32: Pair, variant: Pair, rows: Rows, *, fp32_nodes: int) -> Varian
         negative_elbo=after,
         provider=variant.encoder.provider,
         onnxruntime=import_onnxruntime().__version__,
-        speeds=_speeds(fp32, variant, rows),
+        speeds=_speeds(fp32, variant, rows, batch),
     )
 
 
@@ -86,13 +84,10 @@ def _negative_elbo(pair: Pair, rows: Rows) -> float | None:
     return -float(terms.elbo.mean())
 
 
-def _speeds(fp32: Pair, variant: Pair, rows: Rows) -> tuple[Speed, ...]:
+def _speeds(fp32: Pair, variant: Pair, rows: Rows, batch: int) -> tuple[Speed, ...]:
     """Both graphs at batch 1 and a larger one."""
-    wide = math.prod(fp32.manifest.input.shape) >= _WIDE
     roles: tuple[Role, ...] = ("encoder", "decoder")
-    return tuple(
-        _speed(fp32, variant, role, batch, rows) for role in roles for batch in (BATCHES[0], BATCHES[1 if wide else 2])
-    )
+    return tuple(_speed(fp32, variant, role, each, rows) for role in roles for each in (1, batch))
 
 
 def _speed(fp32: Pair, variant: Pair, role: Role, batch: int, rows: Rows) -> Speed:

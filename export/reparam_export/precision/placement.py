@@ -2,8 +2,8 @@
 
 onnxruntime has integer kernels for what only moves values, for ReLU (a matter of the zero point), and for
 x sigmoid(x) by a table and an integer product: there an activation between two convolutions costs no way to float32
-and back, at the same error (silu, 64 x 64 x 3, 1 thread: the encoder runs 3.4 times as fast as fp32 with them and as
-fast as fp32 without). Other activations stay float32.
+and back, at the same error (the first silu of 16 images of 64 x 64 x 3: 0.29 ms on integers, 0.82 with the way). Other
+activations stay float32.
 """
 
 from typing import Final

@@ -26,6 +26,7 @@ from reparam_export.precision.rows import Feeds, Rows, rows_for, vector_feeds
 from reparam_export.precision.told import gain
 
 ROLES: Final[tuple[Role, ...]] = ("encoder", "decoder")
+BATCHES: Final = {"maps": 16, "rows": 256}  # timed, of models with and without convolutions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,15 +86,18 @@ def add_variants(
         return found, manifest
     fp32 = start_pair(Bundle(manifest.name, manifest, found), device="cpu", threads=1)
     rows = rows_for(fp32, wish.calibrate)
+    plain: dict[Role, onnx.ModelProto] = {role: onnx.ModelProto.FromString(found[f"{role}.onnx"]) for role in ROLES}
+    maps = any(node.op_type == "Conv" for model in plain.values() for node in model.graph.node)
+    batch = BATCHES["maps" if maps else "rows"]
     for precision in asked:
         progress(precision)
-        graphs, fp32_nodes = _graphs(found, manifest, precision, rows, vectors)
+        graphs, fp32_nodes = _graphs(plain, manifest, precision, rows, vectors)
         whole = _entered(manifest, graphs, precision)
         data = {graph.file: graphs[graph.role] for graph in whole.graphs if graph.precision == precision}
         bundle = believe(Bundle(manifest.name, whole, {**found, **data}))
         pair = start_pair(bundle, device="cpu", precision=precision, threads=1)
         proof = _proof(pair, manifest.verification[0], vectors)
-        measured = measure(fp32, pair, rows, fp32_nodes=fp32_nodes)
+        measured = measure(fp32, pair, rows, batch=batch, fp32_nodes=fp32_nodes)
         if not wish.keep_slower and not _pays(measured):
             warnings.warn(_slower(measured), RuntimeWarning, stacklevel=2)
             continue
@@ -105,7 +109,11 @@ def add_variants(
 
 
 def _graphs(
-    files: Mapping[str, bytes], manifest: Manifest, precision: Precision, rows: Rows, vectors: Mapping[Case, Vectors]
+    plain: Mapping[Role, onnx.ModelProto],
+    manifest: Manifest,
+    precision: Precision,
+    rows: Rows,
+    vectors: Mapping[Case, Vectors],
 ) -> tuple[dict[Role, bytes], int]:
     """Both graphs' bytes in a precision, and how many of their nodes stay float32 for the size of their values.
 
@@ -116,12 +124,11 @@ def _graphs(
     graphs: dict[Role, bytes] = {}
     fp32_nodes = 0
     for role, contract in zip(ROLES, (encoder_contract(manifest), decoder_contract(manifest)), strict=True):
-        plain = onnx.ModelProto.FromString(files[f"{role}.onnx"])
         feeds: list[Feeds] = [*rows.feeds(role), *(vector_feeds(each, role) for each in vectors.values())]
         if precision == "int8":
-            model = quantize(plain, feeds)
+            model = quantize(plain[role], feeds)
         else:
-            model, count = halve(plain, feeds)
+            model, count = halve(plain[role], feeds)
             fp32_nodes += count
         strip(model)
         name_parts(model, contract)
