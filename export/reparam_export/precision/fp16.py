@@ -11,32 +11,26 @@ import numpy as np
 import onnx
 
 from reparam_export.passes.weights import attributes, set_nodes
-from reparam_export.precision.ranges import Feeds, Range, ranges
+from reparam_export.precision.ranges import Feeds, largest_values
 from reparam_export.precision.tools import tool
 
 LARGEST: Final = 65504.0 / 4  # rows that were not seen, and sums inside a kernel, need room
 SMALLEST: Final = 2.0**-14  # of a whole value's largest: below it half precision loses digits
 
 
-def unsafe_nodes(model: onnx.ModelProto, found: Mapping[str, Range]) -> list[str]:
+def unsafe_nodes(model: onnx.ModelProto, largest: Mapping[str, float]) -> list[str]:
     """Names of the nodes that read or give a value which half precision cannot hold, in the graph's order.
 
     Args:
         model: a float32 graph.
-        found: the range of each value that a node gives, on rows like those that it will see.
+        largest: magnitude of each value that a node gives, on rows like those that it will see.
     """
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     sizes = {
-        name: Range(float(np.abs(value).max(initial=0.0)), np.inf)
-        for name, value in constants.items()
-        if value.dtype == np.float32
+        name: float(np.abs(value).max(initial=0.0)) for name, value in constants.items() if value.dtype == np.float32
     }
-    bad = {name for name, each in {**sizes, **found}.items() if not _fits(each)}
+    bad = {name for name, size in {**sizes, **largest}.items() if size and not SMALLEST <= size <= LARGEST}
     return [node.name for node in model.graph.node if bad & {*node.input, *node.output}]
-
-
-def _fits(found: Range) -> bool:
-    return found.largest == 0 or SMALLEST <= found.largest <= LARGEST
 
 
 def _reparameterisation(model: onnx.ModelProto) -> list[str]:
@@ -57,7 +51,7 @@ def halve(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> tuple[onnx.ModelPro
         model: a float32 graph of the contract.
         feeds: inputs by name, a batch each, on which ranges are found.
     """
-    unsafe = unsafe_nodes(model, ranges(model, feeds))
+    unsafe = unsafe_nodes(model, largest_values(model, feeds))
     found: onnx.ModelProto = tool("transformers.float16").convert_float_to_float16(
         onnx.ModelProto.FromString(model.SerializeToString()),
         keep_io_types=True,

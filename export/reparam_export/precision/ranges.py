@@ -1,6 +1,5 @@
 """How large the values inside a graph become, in float32, on given rows: what decides where half precision is safe."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,27 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from reparam.arrays import FloatArray
 from reparam.engine.wheel import import_onnxruntime
 
 Feeds = Mapping[str, npt.NDArray[Any]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Of one value of a graph, over all rows that were run.
-
-    Attributes:
-        largest: the largest magnitude; infinite where a value was not finite.
-        smallest: the smallest magnitude above zero; infinite where all are zero.
-    """
-
-    largest: float
-    smallest: float
-
-
-def ranges(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, Range]:
-    """The range of every float32 value that a node gives, by name.
+def largest_values(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, float]:
+    """The largest magnitude of every float32 value that a node gives, by name; infinite where one was not finite.
 
     Args:
         model: a float32 graph.
@@ -54,17 +39,12 @@ def ranges(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> dict[str, Range]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found: dict[str, Range] = {}
+    found: dict[str, float] = {}
     for feed in feeds:
         for name, value in zip(names, session.run(names, dict(feed)), strict=True):
-            found[name] = _wider(found.get(name, Range(0.0, np.inf)), value)
+            found[name] = max(found.get(name, 0.0), _largest(value))
     return found
 
 
-def _wider(old: Range, value: FloatArray) -> Range:
-    sizes = np.abs(value)
-    if not np.isfinite(sizes).all():
-        return Range(np.inf, old.smallest)
-    largest = float(sizes.max(initial=0.0))
-    smallest = float(sizes.min(initial=np.inf, where=sizes > 0))
-    return Range(max(old.largest, largest), min(old.smallest, smallest))
+def _largest(value: npt.NDArray[Any]) -> float:
+    return float(np.abs(value).max(initial=0.0)) if np.isfinite(value).all() else np.inf
