@@ -13,7 +13,7 @@ from reparam.bundle.manifest import Input, Role
 from reparam.engine.pair import Pair
 from reparam.errors import InputError
 from reparam.laws import noise
-from reparam_export.vectors import keyed_rows
+from reparam_export.inputs import keyed_rows
 
 SEED = 0
 KEYED_ROWS = 64  # where nobody gives any

@@ -16,9 +16,8 @@ from reparam.bundle.reader import Bundle, believe
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
 from reparam.errors import OptionError, VerificationError
 from reparam.verification import BOUNDS, compare
-from reparam_export.checks import check_graph
-from reparam_export.passes.stamp import name_parts, stamp
-from reparam_export.passes.strip import strip
+from reparam_export.bundling import clean
+from reparam_export.passes.stamp import stamp
 from reparam_export.precision.fp16 import halve
 from reparam_export.precision.int8 import quantize
 from reparam_export.precision.measure import measure
@@ -130,9 +129,7 @@ def _graphs(
         else:
             model, count = halve(plain[role], feeds)
             fp32_nodes += count
-        strip(model)
-        name_parts(model, contract)
-        check_graph(model, contract)
+        clean(model, contract, opset=model.opset_import[0].version)
         stamp(model, role, manifest.id)
         graphs[role] = bytes(model.SerializeToString(deterministic=True))
     return graphs, fp32_nodes
