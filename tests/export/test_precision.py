@@ -1,6 +1,9 @@
 """Smaller precisions: made from fp32, held against the source, measured, and left out where they do not pay."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -222,6 +225,41 @@ def test_a_net_with_group_norm_attention_and_residuals_has_every_precision(atten
     )
     assert manifest.precisions == ALL
     assert len(reparam.verify(tmp_path / "b", device="cpu")) == 3
+
+
+@pytest.mark.slow
+def test_an_autoencoder_kl_runs_in_every_precision_at_open_sizes(tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers", reason="needs the extra peers")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # diffusers tells of CUDA when its models are imported
+        kind = diffusers.AutoencoderKL
+    torch.manual_seed(1)
+    model = kind(block_out_channels=(8,), norm_num_groups=4, sample_size=16)
+    x = np.random.default_rng(5).uniform(-1, 1, (16, 3, 16, 16)).astype(np.float32)
+    manifest = reparam_export.export(model, tmp_path / "kl", precision=ALL, calibrate=x, keep_slower=True)
+    assert manifest.input.factors is not None
+    assert [done.sizes for done in manifest.verification] == [manifest.golden.sizes] * 3
+    assert [variant.negative_elbo for variant in manifest.variants] == [None, None]  # diffusers knows no likelihood
+    assert [done.precision for done in reparam.verify(tmp_path / "kl", device="cpu")] == list(ALL)
+
+
+@pytest.mark.slow
+def test_another_process_with_another_order_of_sets_writes_the_same_graphs(
+    exported: dict[str, tuple[VAE, Path, Manifest]], tmp_path: Path
+) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_precision as t; import reparam_export;"
+        "c = t.CONFIGS['conv-relu']; m = t.VAE.build(c, seed=7);"
+        "reparam_export.export(m, sys.argv[2], precision=t.ALL, calibrate=t.data(c), keep_slower=True)"
+    )
+    _, folder, manifest = exported["conv-relu"]
+    for seed in ("1", "2"):
+        out = tmp_path / seed
+        words = [sys.executable, "-c", code, str(Path(__file__).parent), str(out)]
+        done = subprocess.run(words, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        for each in manifest.graphs:
+            assert (out / each.file).read_bytes() == (folder / each.file).read_bytes(), each.file
 
 
 def test_int8_of_raw_images_runs_on_uint8(tmp_path: Path) -> None:
