@@ -41,6 +41,7 @@ FLOORS = [
     {"evaluation"},
     {"face", "verification", "pictures"},
     {"vae"},
+    {"batching"},
     {"cli"},
 ]
 

@@ -87,6 +87,18 @@ class ClosedError(ReparamError, RuntimeError):
     """A model that was used after `close()`."""
 
 
+class QueueFull(ReparamError, RuntimeError):
+    """A call that a batcher's bounded queue has no room for; nothing of it ran."""
+
+    exit_code = 5
+
+
+class DeadlineExceeded(ReparamError, TimeoutError):
+    """A call that was not answered within its timeout."""
+
+    exit_code = 5
+
+
 class RunError(ReparamError, RuntimeError):
     """onnxruntime failed while it ran a graph."""
 

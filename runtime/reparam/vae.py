@@ -10,9 +10,10 @@ from reparam.bundle.reader import read_bundle
 from reparam.engine.info import Info, info_of
 from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
+from reparam.engine.pool import Pool
 from reparam.engine.rows import Rows
 from reparam.errors import OptionError
-from reparam.face.coding import Coding
+from reparam.face.awaiting import Awaiting
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
 from reparam.integers import whole
@@ -63,7 +64,7 @@ def load(
     return VAE(path, options)
 
 
-class VAE(Coding, Scoring, Streaming):
+class VAE(Awaiting, Scoring, Streaming):
     """A loaded bundle; see `load`, which makes it.
 
     Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
@@ -89,6 +90,7 @@ class VAE(Coding, Scoring, Streaming):
         self._options = dataclasses.replace(options, expect_sha256=bundle.sha256)  # a pickle means these very bytes
         pair = start_pair(bundle, device=options.device, precision=precision, threads=options.threads)
         self._rows = Rows(pair, max_batch=max_batch)
+        self._pool = Pool(pair.threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -102,6 +104,7 @@ class VAE(Coding, Scoring, Streaming):
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""
         self._rows.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self

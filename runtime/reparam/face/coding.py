@@ -175,3 +175,8 @@ def _place(
     if out is None:
         return np.empty(shape, dtype)
     return check_out(out, name=name, shape=shape, dtype=dtype, inputs=inputs)
+
+
+def rows_of(model: Coding) -> Rows:
+    """The engine behind a model, for the rooms that stand on it."""
+    return model._rows  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  the class above
