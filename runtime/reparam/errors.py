@@ -87,6 +87,10 @@ class ClosedError(ReparamError, RuntimeError):
     """A model that was used after `close()`."""
 
 
+class ThreadError(ReparamError, RuntimeError):
+    """A pinned model that was used from another thread than its own."""
+
+
 class QueueFull(ReparamError, RuntimeError):
     """A call that a batcher's bounded queue has no room for; nothing of it ran."""
 

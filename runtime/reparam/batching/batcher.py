@@ -12,7 +12,7 @@ from reparam.batching.queue import BatcherStats, CallQueue
 from reparam.batching.runner import Runner, check_seconds
 from reparam.engine.rows import Rows
 from reparam.errors import OptionError
-from reparam.face.coding import rows_of
+from reparam.face.base import rows_of
 from reparam.integers import whole
 from reparam.posterior import Posterior
 from reparam.vae import VAE

@@ -5,14 +5,13 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from reparam.engine.rows import Noise, Rows
+from reparam.engine.rows import Noise
 from reparam.errors import OptionError
+from reparam.face.base import Face
 
 
-class Streaming:
+class Streaming(Face):
     """The part of `VAE` that streams."""
-
-    _rows: Rows
 
     def stream(
         self,
