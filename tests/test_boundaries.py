@@ -39,7 +39,7 @@ FLOORS = [
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
-    {"face", "verification", "pictures"},
+    {"face", "verification", "pictures", "testing"},
     {"vae"},
     {"batching"},
     {"cli"},

@@ -25,7 +25,7 @@ class Batcher:
 
     Every method gives what the model's own gives for the same arguments, on CPU to the bit, and raises what it raises,
     to that caller alone: an error in one call spares those that ran beside it. The methods with an `a` in front are for
-    tasks, and never block the loop but to check the arguments and draw the noise of a seed (about 40 us a row).
+    tasks, and never block the loop but to check the arguments and draw the noise of a seed (about 0.1 ms a row).
 
     One thread runs the batches. It takes what waits as soon as it is free; where callers come back after each batch it
     waits until as many rows are there again, at most `max_delay`. A lone caller waits for nobody, but pays for two

@@ -36,15 +36,17 @@ class Call:
     __slots__ = ("array", "born", "eps", "error", "future", "kind", "ready", "result", "rows", "start")
 
     def __init__(self, plan: Plan, future: "asyncio.Future[None] | None" = None) -> None:
-        self.kind, self.array, self.eps = plan
-        self.rows = len(plan.array)
-        self.born = time.monotonic()
-        self.future = future
-        self.ready = threading.Lock()  # held until there is an answer: an Event costs four times as much
+        self.kind: Kind = plan.kind
+        self.array: npt.NDArray[Any] = plan.array
+        self.eps: npt.NDArray[Any] | None = plan.eps
+        self.rows: int = len(plan.array)
+        self.born: float = time.monotonic()
+        self.future: asyncio.Future[None] | None = future
+        self.ready: threading.Lock = threading.Lock()  # held until there is an answer; cheaper than an Event
         if future is None:
             self.ready.acquire()
         self.result: Arrays | None = None  # of the whole batch
-        self.start = 0  # where this call's rows begin in it
+        self.start: int = 0  # where this call's rows begin in it
         self.error: Exception | None = None
 
     def answer(self) -> Arrays:

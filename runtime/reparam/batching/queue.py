@@ -113,14 +113,15 @@ class CallQueue:
                     self._sleep(1, None)
                     continue
                 kind = min(self._waiting, key=lambda kind: self._waiting[kind][0].born)
-                there = self._rows_of(kind) >= min(self._patience.expected, self._max_batch)
+                enough = min(self._patience.expected, self._max_batch)
+                there = self._rows_of(kind) >= enough
                 left = max(free, self._waiting[kind][0].born) + delay - time.monotonic()
                 if self._closing or there or left <= 0:
                     if waited:
                         self._patience.end(came=there)
                     return self._pick(kind)
                 waited = True
-                self._sleep(max(self._rows + 1, self._patience.expected), left)
+                self._sleep(max(self._rows + 1, enough), left)
             return []
 
     def done(self, calls: list[Call]) -> None:

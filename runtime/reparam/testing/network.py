@@ -23,7 +23,8 @@ class Network:
         deterministic: bool,
         seed: int,
     ) -> None:
-        self.input, self.latent = input_shape, latent_shape
+        self.input: tuple[int, ...] = input_shape
+        self.latent: tuple[int, ...] = latent_shape
         self._logits, self._deterministic, self._seed = logits, deterministic, seed
         wide, narrow = math.prod(input_shape), math.prod(latent_shape)
         self._mean, self._logvar = self._weights(0, wide, narrow), self._weights(1, wide, narrow)
