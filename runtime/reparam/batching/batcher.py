@@ -29,7 +29,7 @@ class Batcher:
 
     One thread runs the batches. It takes what waits as soon as it is free; where callers come back after each batch it
     waits until as many rows are there again, at most `max_delay`. A lone caller waits for nobody, but pays for two
-    changes of thread, about 0.1 ms. An array that was handed over must not be changed before the answer.
+    changes of thread, about 0.03 ms. An array that was handed over must not be changed before the answer.
 
     A batcher belongs to the process that made it: `ClosedError` in a child made by fork. Closing it leaves the model
     open. It stops its thread when it is closed, garbage, or the program ends.

@@ -2,10 +2,8 @@
 
 import asyncio
 import itertools
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,35 +11,8 @@ import pytest
 
 import reparam
 from reparam.errors import DeadlineExceeded, InputError, QueueFull
-from reparam.testing import tiny_bundle
 
 LONG = 60.0  # seconds that no test needs
-
-
-@pytest.fixture
-def vae(tmp_path: Path) -> Iterator[reparam.VAE]:
-    with reparam.load(tiny_bundle(tmp_path / "b"), device="cpu", threads=1) as model:
-        yield model
-
-
-@pytest.fixture
-def x(vae: reparam.VAE) -> Any:
-    return vae.generate(64, seed=7)
-
-
-@pytest.fixture
-def gate(vae: reparam.VAE, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, list[int]]]:
-    """encode waits for the event, and notes the rows of each batch."""
-    opened, batches, real = threading.Event(), [], vae.encode
-
-    def encode(x: Any, **options: Any) -> Any:
-        batches.append(len(x))
-        assert opened.wait(LONG)
-        return real(x, **options)
-
-    monkeypatch.setattr(vae, "encode", encode)
-    yield opened, batches
-    opened.set()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -90,7 +61,7 @@ def test_mixed_calls_of_100_tasks_in_two_loops_are_answered_as_by_the_model_to_t
 def test_the_rows_of_a_cancelled_task_are_dropped_and_nobody_gets_anothers_answer(
     vae: reparam.VAE, x: Any, gate: Any
 ) -> None:
-    opened, batches = gate
+    opened, batches = gate.opened, gate.batches
 
     async def main() -> None:
         first = asyncio.create_task(batcher.aencode(x[:1]))
@@ -114,7 +85,7 @@ def test_the_rows_of_a_cancelled_task_are_dropped_and_nobody_gets_anothers_answe
 
 
 def test_a_task_may_be_cancelled_while_its_batch_runs(vae: reparam.VAE, x: Any, gate: Any) -> None:
-    opened, batches = gate
+    opened, batches = gate.opened, gate.batches
 
     async def main() -> None:
         task = asyncio.create_task(batcher.aencode(x[:1]))
@@ -130,7 +101,7 @@ def test_a_task_may_be_cancelled_while_its_batch_runs(vae: reparam.VAE, x: Any, 
 
 
 def test_a_loop_that_ends_before_its_answer_harms_nobody(vae: reparam.VAE, x: Any, gate: Any) -> None:
-    opened, batches = gate
+    opened, batches = gate.opened, gate.batches
 
     async def leave() -> None:
         task = asyncio.create_task(batcher.aencode(x[:1]))
@@ -144,7 +115,7 @@ def test_a_loop_that_ends_before_its_answer_harms_nobody(vae: reparam.VAE, x: An
 
 
 def test_a_deadline_is_kept_and_the_rows_do_not_run(vae: reparam.VAE, x: Any, gate: Any) -> None:
-    opened, batches = gate
+    opened, batches = gate.opened, gate.batches
 
     async def main() -> None:
         first = asyncio.create_task(batcher.aencode(x[:1]))
@@ -166,14 +137,14 @@ def test_an_outer_timeout_is_a_cancellation(vae: reparam.VAE, x: Any, gate: Any)
         with pytest.raises(TimeoutError) as caught:
             await asyncio.wait_for(batcher.aencode(x[:1]), 0.02)
         assert not isinstance(caught.value, DeadlineExceeded)
-        gate[0].set()
+        gate.opened.set()
 
     with reparam.Batcher(vae) as batcher:
         asyncio.run(main())
 
 
 def test_errors_go_to_the_task_that_made_them(vae: reparam.VAE, x: Any, gate: Any) -> None:
-    opened, batches = gate
+    opened, batches = gate.opened, gate.batches
     bad = np.full_like(x[:1], np.nan)
 
     async def main() -> None:
