@@ -15,7 +15,6 @@ from reparam.testing import tiny_bundle
 
 LONG = 60.0  # seconds that no test needs
 Start = Callable[..., list[Future[Any]]]
-Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.mark.parametrize("max_batch", [1, 7, 64])

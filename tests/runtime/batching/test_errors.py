@@ -14,7 +14,6 @@ from reparam.errors import ClosedError, InputError, InputTypeError, OptionError,
 
 LONG = 60.0  # seconds that no test needs
 Start = Callable[..., list[Future[Any]]]
-Until = Callable[[Callable[[], bool]], None]
 
 
 def test_an_error_goes_to_its_caller_alone(
