@@ -24,7 +24,17 @@ ALLOWED = {
         *("reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"),
         *("matplotlib", "PIL", "pyarrow"),
     },
-    "reparam_export": {"reparam", "reparam_export", "numpy", "msgspec", "click", "torch", "onnx", "onnx_ir"},
+    "reparam_export": {
+        "reparam",
+        "reparam_export",
+        "numpy",
+        "msgspec",
+        "click",
+        "torch",
+        "onnx",
+        "onnx_ir",
+        "onnxruntime",
+    },
 }
 # What in export knows our training package, the adapter and the trial export, or a library whose models it takes.
 ALSO = {

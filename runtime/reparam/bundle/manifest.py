@@ -156,10 +156,11 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Largest error allowed: |a - b| <= absolute + relative * |b|."""
+    """Largest error allowed: |a - b| <= absolute + relative * |b| + largest * max |b|, the maximum over the output."""
 
     absolute: Annotated[float, Meta(ge=0)]
     relative: Annotated[float, Meta(ge=0)]
+    largest: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Worst(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,6 +180,35 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sizes: tuple[tuple[Size, Size], ...] | None = None
     bound: Bound
     worst: dict[str, Worst]
+
+
+class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows a second of one graph, the variant's and fp32's, measured in turn in one run on one thread."""
+
+    role: Role
+    batch: Size
+    fp32: Annotated[float, Meta(gt=0)]
+    variant: Annotated[float, Meta(gt=0)]
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a precision other than fp32 costs and gains against fp32, on the machine of the export.
+
+    Rows are those of a data set, or keyed noise where none was given. fp32_nodes stayed float32 for the size of their
+    values. The negative ELBO is the mean over the rows in nats, at one draw of seed 0; None where no likelihood is
+    known or the rows are noise.
+    """
+
+    precision: Precision
+    rows: Size
+    row_source: Literal["data", "keyed"]
+    fp32_nodes: Annotated[int, Meta(ge=0)] = 0
+    worst: dict[str, Worst]
+    negative_elbo_fp32: float | None = None
+    negative_elbo: float | None = None
+    provider: str
+    onnxruntime: str
+    speeds: tuple[Speed, ...]
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,6 +245,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     graphs: Annotated[tuple[Graph, ...], Meta(min_length=2, max_length=16)]
     golden: Golden
     verification: tuple[Verification, ...]
+    variants: tuple[Variant, ...] = ()
     training: Training | None = None
     versions: dict[str, str]
 
