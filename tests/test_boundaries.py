@@ -55,8 +55,9 @@ FLOORS = [
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
-    {"face", "verification", "pictures"},
+    {"face", "verification", "pictures", "testing"},
     {"vae"},
+    {"batching"},
     {"cli"},
 ]
 
