@@ -2,16 +2,15 @@
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
 from reparam.errors import MissingExtra
 
-EVALUATORS: Final = "reparam.evaluators"  # entry points: `rows` of a source, and `run`, which scores a run
+EVALUATORS: Final = "reparam.evaluators"  # entry points: `rows`, an array or its pieces; `run`, which scores a run
 
 
 @click.command(short_help="ELBO, rate, distortion, nll of a run or bundle.")
@@ -47,8 +46,9 @@ def evaluate(
 
     from reparam.bundle.manifest import MANIFEST_NAME
 
-    x: npt.NDArray[np.float32] = _evaluator("rows")(data, split=split, limit=limit, target=target)
-    with progress(len(x) if samples else 0, "nll") as advance:
+    rows: Any = _evaluator("rows")(data, split=split, limit=limit, target=target)
+    x: Any = cast("object", rows) if isinstance(rows, np.ndarray) else iter(rows)
+    with progress(len(rows) if samples else 0, "nll") as advance:
         if (target / MANIFEST_NAME).exists() or not target.exists():
             with opened(target, device=device, threads=threads, max_batch=max_batch) as vae:
                 found = vae.evaluate(x, seed=seed, samples=samples, progress=advance)
