@@ -40,18 +40,22 @@ test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml p
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
 	.venv-oldest/bin/python -m pytest -m 'not slow and not gpu' tests/runtime
 
-lint: $(READY) ## ruff, mypy strict, pyright strict
+lint: $(READY) .venv-runtime/.ready ## ruff, mypy strict, pyright strict, and the types of the installed package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --warnings
+	VIRTUAL_ENV=$(CURDIR)/.venv-runtime PATH=$(CURDIR)/.venv-runtime/bin:$$PATH \
+	  $(BIN)/pyright --verifytypes reparam --ignoreexternal >/dev/null || \
+	  { echo "pyright --verifytypes reparam: not every public type is known"; exit 1; }
 
 format: $(READY) ## Let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## What the runtime costs above bare onnxruntime, in one paired run
+bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a program pays before its first result
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/startup.py
 
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench

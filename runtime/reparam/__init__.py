@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Final
 from reparam import errors
 
 if TYPE_CHECKING:
-    from reparam.engine.info import Info
+    from reparam.engine.info import Info, Placement
+    from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
     from reparam.laws import noise
     from reparam.posterior import Posterior
     from reparam.vae import VAE, load
     from reparam.verification import verify
 
-__all__ = ["VAE", "Evaluation", "Info", "Posterior", "errors", "load", "noise", "verify"]
+__all__ = ["VAE", "Evaluation", "Info", "Pinned", "Placement", "Posterior", "errors", "load", "noise", "verify"]
 _HOMES: Final = {
     "VAE": "vae",
     "Evaluation": "evaluation",
     "Info": "engine.info",
+    "Pinned": "engine.pinned",
+    "Placement": "engine.info",
     "Posterior": "posterior",
     "load": "vae",
     "noise": "laws",

@@ -87,6 +87,10 @@ class ClosedError(ReparamError, RuntimeError):
     """A model that was used after `close()`."""
 
 
+class ThreadError(ReparamError, RuntimeError):
+    """A pinned model that was used from another thread than its own."""
+
+
 class RunError(ReparamError, RuntimeError):
     """onnxruntime failed while it ran a graph."""
 

@@ -1,21 +1,19 @@
 """The face of the runtime: one class over two graphs, whose noise is (seed, row) and never hidden state."""
 
-import dataclasses
 import os
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from reparam.bundle.manifest import PRECISIONS, Manifest, Precision
-from reparam.bundle.reader import read_bundle
-from reparam.engine.info import Info, info_of
+from reparam.bundle.manifest import Manifest
+from reparam.engine.info import Info, Placement, info_of, placement_of
+from reparam.engine.inherited import leave_alone
 from reparam.engine.options import LoadOptions
-from reparam.engine.pair import start_pair
+from reparam.engine.pinned import Pinned
 from reparam.engine.rows import Rows
-from reparam.errors import OptionError
+from reparam.engine.start import start
 from reparam.face.coding import Coding
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
-from reparam.integers import whole
 
 
 def load(
@@ -23,6 +21,7 @@ def load(
     *,
     device: str = "auto",
     precision: Literal["auto", "fp32", "fp16", "int8"] = "auto",
+    prefer: Literal["accuracy", "speed"] = "accuracy",
     threads: int | None = None,
     max_batch: int = 256,
     follow_links: bool = False,
@@ -33,7 +32,9 @@ def load(
     Args:
         path: the bundle's folder.
         device: "cpu", "cuda", "cuda:N", or "auto": cuda where it can be had, else cpu with one Python warning.
-        precision: "fp32", or a variant that the bundle holds; "auto" means fp32.
+        precision: "fp32", or a variant that the bundle holds; "auto" chooses, and `info()` tells what it chose.
+        prefer: what "auto" looks for: "accuracy" is fp32; "speed" is int8 on a CPU that has instructions for it and
+            fp16 on a GPU, where the bundle holds that variant, and else fp32.
         threads: of each session; None takes what affinity and the container's quota allow.
         max_batch: rows run at a time, at least 1; more memory above it, not more speed.
         follow_links: whether the bundle's files may be symbolic links.
@@ -55,6 +56,7 @@ def load(
     options = LoadOptions(
         device=device,
         precision=precision,
+        prefer=prefer,
         threads=threads,
         max_batch=max_batch,
         follow_links=follow_links,
@@ -69,35 +71,71 @@ class VAE(Coding, Scoring, Streaming):
     Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
     float64, float16 and other byte orders are converted, anything else is refused by name. A raw bundle takes and gives
     x as uint8 [n, height, width, channels]. Where height and width are open (`manifest.input.factors`), *input and
-    *latent are those of the rows at hand. Calls are safe from several
-    threads. Every call raises `InputError` or `InputTypeError` for an array that does not fit, `RunError` where
-    onnxruntime fails, and `ClosedError` after `close`.
+    *latent are those of the rows at hand.
+
+    Calls are safe from several threads. A pickle is a recipe, and a child that came by fork starts sessions of its own
+    when it first needs them. Every call raises `InputError` or `InputTypeError` for an array that does not fit,
+    `RunError` where onnxruntime fails, and `ClosedError` after `close`.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: LoadOptions) -> None:
-        max_batch = whole("max_batch", options.max_batch, low=1)
-        if options.precision not in ("auto", *PRECISIONS):
-            raise OptionError(f"precision: must be auto, {', '.join(PRECISIONS)}, got {options.precision!r}")
-        precision: Precision = "fp32" if options.precision == "auto" else options.precision
-        bundle = read_bundle(
-            path,
-            precisions=(precision,),
-            follow_links=options.follow_links,
-            expect_sha256=options.expect_sha256,
-        )
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
-        self._options = dataclasses.replace(options, expect_sha256=bundle.sha256)  # a pickle means these very bytes
-        pair = start_pair(bundle, device=options.device, precision=precision, threads=options.threads)
-        self._rows = Rows(pair, max_batch=max_batch)
+        self._options, self._own = start(path, options)
+        self._pid = os.getpid()
+
+    @property
+    def _rows(self) -> Rows:
+        """The sessions of this process: a child that came by fork starts its own and leaves its parent's alone."""
+        if os.getpid() != self._pid:
+            leave_alone(self._own)
+            if not self._own.closed:
+                _, self._own = start(self._path, self._options)
+            self._pid = os.getpid()
+        return self._own
+
+    def __del__(self) -> None:
+        """A session that came by fork is not even destroyed."""
+        if hasattr(self, "_pid") and os.getpid() != self._pid:
+            leave_alone(self._own)
 
     @property
     def manifest(self) -> Manifest:
         """The bundle's manifest."""
-        return self._rows.manifest
+        return self._own.manifest
 
     def info(self) -> Info:
         """What really runs: device, provider, precision, threads, versions, shapes."""
         return info_of(self._rows.pair, max_batch=self._rows.max_batch)
+
+    def placement(self) -> Placement:
+        """Which provider runs which nodes, as onnxruntime assigned them when the sessions were made."""
+        return placement_of(self._rows.pair)
+
+    def trim(self) -> None:
+        """Gives back the memory that onnxruntime keeps for the largest batch so far; runs one row to do so."""
+        self._rows.trim()
+
+    def pinned(self, batch: int, *, size: tuple[int, int] | None = None) -> Pinned:
+        """The model for exactly `batch` rows a call, with buffers of its own: the least that a call can cost.
+
+        Args:
+            batch: rows of each call, at least 1.
+            size: height and width of images, where the bundle leaves them open; None for those of training.
+
+        Returns:
+            A context manager with `encode`, `sample` and `decode`, for the thread that made it alone.
+
+        Raises:
+            OptionError: a batch or size out of range, or a model that is not on the CPU.
+
+        Examples:
+            >>> import numpy, reparam
+            >>> vae = reparam.load("models/digits", device="cpu")
+            >>> with vae.pinned(batch=1) as fast:
+            ...     fast.encode(numpy.zeros((1, 1, 8, 8), "float32")).mean.shape
+            (1, 8)
+        """
+        return Pinned(self._rows, batch, size)
 
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""

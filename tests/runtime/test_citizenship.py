@@ -1,6 +1,10 @@
 """A good guest in other people's programs: what it imports, prints, starts and leaves, each in a fresh process."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,3 +113,22 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = fresh(code, bundle)
     assert (done.out, done.err) == ("0\n", "")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="watches system calls with strace, which is not installed")
+def test_nothing_is_looked_up_in_a_network_and_no_file_is_written(bundle: Path, tmp_path: Path) -> None:
+    code = "import os, numpy; os.mkdir('begin')\n" + EVERYTHING
+    trace = tmp_path / "trace"
+    calls = "trace=network,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat"
+    subprocess.run(
+        ["strace", "-f", "-e", calls, "-o", str(trace), sys.executable, "-B", "-c", code, str(bundle)],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    _, begin, ours = trace.read_text().partition('mkdir("begin"')
+    assert begin
+    lines = [line for line in ours.splitlines()[1:] if "resumed>" not in line]
+    assert len(lines) > 10
+    wrong = "O_WRONLY|O_RDWR|O_CREAT|socket\\(|connect\\(|sendto\\(|mkdir|rename|unlink|creat\\("
+    assert [line for line in lines if re.search(wrong, line)] == []

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import reparam
@@ -124,6 +125,20 @@ def small(tiny: Any, tmp_path: Path) -> Path:
 def test_a_silent_fallback_of_onnxruntime_is_caught(small: Path) -> None:
     with pytest.raises(DeviceUnavailable, match=r"^device: cuda:0 .* onnxruntime chose CPUExecutionProvider"):
         reparam.load(small, device="cuda")
+
+
+def test_a_fallback_in_the_middle_of_a_run_is_caught(small: Path, stand_in: ModuleType) -> None:
+    def run(self: Session, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        type(self).chosen = CPU  # as onnxruntime does where it creates the session again
+        return [np.zeros((len(next(iter(feeds.values()))), 2), np.float32) for _ in names]
+
+    stand_in.InferenceSession.chosen = CUDA
+    stand_in.InferenceSession.run = run
+    with (
+        reparam.load(small, device="cuda") as vae,
+        pytest.raises(DeviceUnavailable, match="onnxruntime left CUDAExecutionProvider during a run"),
+    ):
+        vae.encode(np.zeros((1, 2), np.float32))
 
 
 @pytest.mark.usefixtures("stand_in")

@@ -2,10 +2,9 @@
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
-import numpy as np
 
 from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
 from reparam.errors import MissingExtra
@@ -47,7 +46,7 @@ def evaluate(
     from reparam.bundle.manifest import MANIFEST_NAME
 
     rows: Any = _evaluator("rows")(data, split=split, limit=limit, target=target)
-    x: Any = cast("object", rows) if isinstance(rows, np.ndarray) else iter(rows)
+    x: Any = rows if hasattr(rows, "dtype") else iter(rows)
     with progress(len(rows) if samples else 0, "nll") as advance:
         if (target / MANIFEST_NAME).exists() or not target.exists():
             with opened(target, device=device, threads=threads, max_batch=max_batch) as vae:

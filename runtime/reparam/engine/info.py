@@ -2,7 +2,7 @@
 
 import msgspec
 
-from reparam.engine.pair import Pair
+from reparam.engine.pair import Pair, session_of
 from reparam.engine.wheel import import_onnxruntime
 
 
@@ -21,6 +21,18 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     max_batch: int
     onnxruntime: str
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Which provider runs which nodes: nodes of each operator, by provider; None where onnxruntime does not tell."""
+
+    encoder: dict[str, dict[str, int]] | None
+    decoder: dict[str, dict[str, int]] | None
+
+
+def placement_of(pair: Pair) -> Placement:
+    """Where the nodes of both graphs run."""
+    return Placement(encoder=session_of(pair.encoder).nodes(), decoder=session_of(pair.decoder).nodes())
 
 
 def info_of(pair: Pair, *, max_batch: int) -> Info:

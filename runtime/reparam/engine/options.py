@@ -10,6 +10,7 @@ class LoadOptions:
 
     device: str
     precision: Literal["auto", "fp32", "fp16", "int8"]
+    prefer: Literal["accuracy", "speed"]
     threads: int | None
     max_batch: int
     follow_links: bool

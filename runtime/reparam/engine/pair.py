@@ -23,6 +23,13 @@ class Pair:
     threads: int
 
 
+def session_of(graph: Graph) -> GraphSession:
+    """The session of onnxruntime that a graph of a loaded bundle is; a stand-in of another library has none."""
+    if not isinstance(graph, GraphSession):
+        raise TypeError(f"graph: must be a session of onnxruntime, got {type(graph).__qualname__}")
+    return graph
+
+
 def encoder_contract(manifest: Manifest) -> Contract:
     """Inputs and outputs that the manifest promises of the encoder."""
     latent = manifest.latent_axes

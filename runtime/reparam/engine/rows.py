@@ -1,15 +1,14 @@
 """Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
 
-import copy
 from collections.abc import Callable, Iterator
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
 from reparam.bundle.manifest import Axes, Likelihood, Manifest
-from reparam.engine.pair import Pair
+from reparam.engine.pair import Pair, session_of
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.files.paging import Pages
 from reparam.integers import whole
@@ -32,37 +31,36 @@ def _images(array: object) -> tuple[int, ...] | None:
 
 
 class Rows:
-    """Both sessions, fed with at most `max_batch` rows at a time."""
+    """Both sessions, fed with at most `max_batch` rows at a time.
 
-    def __init__(self, pair: Pair, *, max_batch: int) -> None:
+    Attributes:
+        manifest: the bundle's, for the height and width at hand.
+        max_batch: rows run at a time.
+        input: shape of one row of x.
+        latent: shape of one row of z.
+        dtype: of x and x_hat: float32, or uint8 of a raw bundle.
+    """
+
+    def __init__(self, pair: Pair, *, max_batch: int, manifest: Manifest | None = None) -> None:
         self._pair: Pair | None = pair
-        self.manifest: Manifest = pair.manifest
-        self.max_batch = max_batch
+        self.max_batch: int = max_batch
+        self.manifest: Manifest = pair.manifest if manifest is None else manifest
+        # at hand, since every call asks for them
+        self.input: tuple[int, ...] = self.manifest.input.shape
+        self.latent: tuple[int, ...] = self.manifest.latent.shape
+        self.dtype: np.dtype[Any] = np.dtype(self.manifest.input.dtype)
+        self._factors = self.manifest.input.factors
+        self._zeros = np.zeros((0, *self.latent), np.float32)
 
     # -- which rows ----------------------------------------------------------------------------------------------
 
-    @property
-    def input(self) -> tuple[int, ...]:
-        """Shape of one row of x."""
-        return self.manifest.input.shape
-
-    @property
-    def latent(self) -> tuple[int, ...]:
-        """Shape of one row of z."""
-        return self.manifest.latent.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of x and x_hat: float32, or uint8 of a raw bundle."""
-        return np.dtype(self.manifest.input.dtype)
-
-    def at(self, size: tuple[int, int] | None) -> Self:
+    def at(self, size: tuple[int, int] | None) -> "Rows":
         """The same sessions for images of another height and width; None for those of the manifest.
 
         Raises:
             OptionError: the sides are fixed to others, or no multiples of their factors.
         """
-        factors = self.manifest.input.factors
+        factors = self._factors
         if size is None:
             return self
         height, width = (whole(f"size[{axis}]", side, low=1) for axis, side in enumerate(size))
@@ -72,17 +70,18 @@ class Rows:
             raise OptionError(f"size: height and width must be multiples of {list(factors)}, got {list(size)}")
         return self._sized((height, width))
 
-    def for_x(self, x: object, *, name: str = "x", rows: int | None = None) -> tuple[Self, npt.NDArray[Any]]:
+    def for_x(self, x: object, *, name: str = "x", rows: int | None = None) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of x's height and width, and x itself once its shape and dtype fit."""
-        axes, factors, fitting = self.manifest.input_axes, self.manifest.input.factors, self
+        fitting, factors = self, self._factors
         if factors is not None and (shape := _images(x)):
+            axes = self.manifest.input_axes
             place = axes.index("height") + 1  # behind the batch
             fitting = self._fitting((shape[place], shape[place + 1]), factors, name, axes, shape)
         return fitting, check_rows(x, name=name, row_shape=fitting.input, dtype=self.dtype, rows=rows, rows_of="a")
 
-    def for_z(self, z: object) -> tuple[Self, npt.NDArray[Any]]:
+    def for_z(self, z: object) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of z's height and width, and z itself once its shape and dtype fit."""
-        fitting, factors = self, self.manifest.input.factors
+        fitting, factors = self, self._factors
         if factors is not None and (shape := _images(z)):
             size = (shape[2] * factors[0], shape[3] * factors[1])
             fitting = self._fitting(size, factors, "z", self.manifest.latent_axes, shape)
@@ -90,7 +89,7 @@ class Rows:
 
     def _fitting(
         self, size: tuple[int, int], factors: tuple[int, int], name: str, axes: Axes, shape: tuple[int, ...]
-    ) -> Self:
+    ) -> "Rows":
         if not all(size) or any(side % factor for side, factor in zip(size, factors, strict=True)):
             told = ", ".join(map(str, axes))
             raise InputError(
@@ -99,10 +98,8 @@ class Rows:
             )
         return self._sized(size)
 
-    def _sized(self, size: tuple[int, int]) -> Self:
-        other = copy.copy(self)
-        other.manifest = self.manifest.at(size)
-        return other
+    def _sized(self, size: tuple[int, int]) -> "Rows":
+        return Rows(self.pair, max_batch=self.max_batch, manifest=self.manifest.at(size))
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -167,19 +164,53 @@ class Rows:
             yield first + start, first + stop, step(pair, chunk, first + start, first + stop)
             pages.read(stop - start)
 
-    def collect(
-        self, step: Step, rows: npt.NDArray[Any], name: str, out: npt.NDArray[Any], *, allow_nan: bool
-    ) -> npt.NDArray[Any]:
-        """All rows through a step that has one output, into `out`."""
+    def results(
+        self,
+        step: Step,
+        rows: npt.NDArray[Any],
+        name: str,
+        *shapes: tuple[int, ...],
+        outs: list[npt.NDArray[Any]] | None = None,
+        dtype: npt.DTypeLike = np.float32,
+        allow_nan: bool = False,
+    ) -> list[npt.NDArray[Any]]:
+        """All rows through a step, its outputs whole.
+
+        Args:
+            step: what is done with each chunk.
+            rows: checked, of any number.
+            name: of the argument, for messages.
+            shapes: of one row of each output.
+            outs: where the outputs go, checked; None for arrays of their own.
+            dtype: of the outputs.
+            allow_nan: let NaN and infinite values through.
+        """
+        n = len(rows)
+        if outs is None:
+            if 0 < n <= self.max_batch:  # what onnxruntime made is handed on as it is
+                return step(self.pair, read_rows(rows, 0, n, name=name, allow_nan=allow_nan), 0, n)
+            outs = [np.empty((n, *shape), dtype) for shape in shapes]
         for start, stop, part in self.run(step, rows, name, allow_nan=allow_nan):
-            out[start:stop] = part[0]
-        return out
+            for out, values in zip(outs, part, strict=True):
+                out[start:stop] = values
+        return outs
+
+    def trim(self) -> None:
+        """Lets the arenas of both sessions shrink."""
+        x = np.zeros((1, *self.input), self.dtype)
+        z = np.zeros((1, *self.latent), np.float32)
+        session_of(self.pair.encoder).shrink({"x": x} if self.manifest.deterministic else {"x": x, "eps": z})
+        session_of(self.pair.decoder).shrink({"z": z})
+        self._zeros = z[:0].copy()
 
     # -- noise ---------------------------------------------------------------------------------------------------
 
     def no_noise(self, start: int, stop: int) -> FloatArray:
-        """Zeros, which give the posterior's mean."""
-        return np.zeros((stop - start, *self.latent), np.float32)
+        """Zeros, which give the posterior's mean; not to be written to."""
+        zeros = self._zeros
+        if len(zeros) < stop - start:
+            zeros = self._zeros = np.zeros((stop - start, *self.latent), np.float32)
+        return zeros[: stop - start]
 
     def noise_of(
         self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool

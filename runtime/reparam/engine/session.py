@@ -66,6 +66,7 @@ def _options(onnxruntime: ModuleType, threads: int) -> Any:
     # else bytes with "ORTM" in the right place would be read as onnxruntime's own format, past every check
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `nodes`
     return options
 
 
@@ -104,6 +105,8 @@ class GraphSession:
         self._contract = contract
         self._where = where
         self._provider = str(active)
+        self._arena = f"{'cpu' if device.kind == 'cpu' else 'gpu'}:{device.index}"
+        self._falls = device.kind != "cpu"  # a session on the CPU has nowhere to fall
 
     @property
     def provider(self) -> str:
@@ -115,13 +118,49 @@ class GraphSession:
         try:
             found: list[npt.NDArray[Any]] = self._session.run(names, feeds)
         except Exception as error:
-            raise RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}") from error
+            raise self._failed(error) from error
         rows = len(next(iter(feeds.values())))
         shapes = self._contract.shapes_for(feeds)
+        if self._falls and self._session.get_providers()[0] != self._provider:
+            raise DeviceUnavailable(f"device: onnxruntime left {self._provider} during a run; load the model again")
         for name, array in zip(names, found, strict=True):
             if array.shape != (rows, *shapes[name]):
                 raise RunError(f"{self._where}: {name} must have one row for each of {rows}, got {list(array.shape)}")
         return found
+
+    def nodes(self) -> dict[str, dict[str, int]] | None:
+        """How many nodes of each operator each provider runs; None where this onnxruntime does not tell."""
+        if not hasattr(self._session, "get_provider_graph_assignment_info"):
+            return None
+        found: dict[str, dict[str, int]] = {}
+        for part in self._session.get_provider_graph_assignment_info():
+            counts = found.setdefault(str(part.ep_name), {})
+            for node in part.get_nodes():
+                counts[node.op_type] = counts.get(node.op_type, 0) + 1
+        return found
+
+    def shrink(self, feeds: dict[str, npt.NDArray[Any]]) -> None:
+        """One run after which the arena gives back what it holds and does not use."""
+        onnxruntime = import_onnxruntime()
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._arena)
+        self._session.run(None, feeds, options)
+
+    # -- bound, for one caller with buffers of its own ----------------------------------------------------------------
+
+    def io_binding(self) -> Any:
+        """A new IOBinding of onnxruntime for this session."""
+        return self._session.io_binding()
+
+    def run_bound(self, binding: Any) -> None:
+        """Runs on what is bound; `RunError` with onnxruntime's first line where it fails."""
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> RunError:
+        return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -8,17 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_out, check_pair, check_rows
-from reparam.engine.rows import Noise, Rows, check_first_row
+from reparam.engine.rows import Noise, check_first_row
 from reparam.errors import InputError
+from reparam.face.base import Face
 from reparam.integers import whole
 from reparam.laws import check_seed, noise
 from reparam.posterior import Posterior
 
 
-class Coding:
+class Coding(Face):
     """The part of `VAE` that encodes and decodes."""
-
-    _rows: Rows
 
     def encode(
         self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
@@ -38,11 +37,12 @@ class Coding:
         """
         law = self._rows.law()
         rows, x = self._rows.for_x(x)
-        one, other = (None, None) if out is None else check_pair(out)
-        mean = _place(one, "out[0]", (len(x), *rows.latent), x)
-        logvar = _place(other, "out[1]", (len(x), *rows.latent), x)
-        for start, stop, part in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
-            mean[start:stop], logvar[start:stop] = part
+        outs = None
+        if out is not None:
+            shape = (len(x), *rows.latent)
+            outs = [check_out(one, name=f"out[{i}]", shape=shape, inputs=(x,)) for i, one in enumerate(check_pair(out))]
+        shapes = (rows.latent, rows.latent)
+        mean, logvar = rows.results(rows.encode, x, "x", *shapes, outs=outs, allow_nan=allow_nan)
         return Posterior(mean, logvar, law)
 
     def sample(
@@ -70,8 +70,8 @@ class Coding:
         """
         rows, x = self._rows.for_x(x)
         run = rows.sampler(rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan))
-        place = _place(out, "out", (len(x), *rows.latent), x, eps)
-        return rows.collect(run, x, "x", place, allow_nan=allow_nan)
+        outs = _checked(out, (len(x), *rows.latent), x, eps)
+        return rows.results(run, x, "x", rows.latent, outs=outs, allow_nan=allow_nan)[0]
 
     def decode(
         self, z: npt.NDArray[Any], *, out: npt.NDArray[Any] | None = None, allow_nan: bool = False
@@ -87,8 +87,8 @@ class Coding:
             float32 [n, *input]; uint8 of a raw bundle.
         """
         rows, z = self._rows.for_z(z)
-        place = _place(out, "out", (len(z), *rows.input), z, dtype=rows.dtype)
-        return rows.collect(rows.decode, z, "z", place, allow_nan=allow_nan)
+        outs = _checked(out, (len(z), *rows.input), z, dtype=rows.dtype)
+        return rows.results(rows.decode, z, "z", rows.input, outs=outs, dtype=rows.dtype, allow_nan=allow_nan)[0]
 
     def reconstruct(
         self,
@@ -108,8 +108,9 @@ class Coding:
         eps_of: Noise = rows.no_noise
         if eps is not None or seed is not None or first_row:
             eps_of = rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
-        place = _place(out, "out", (len(x), *rows.input), x, eps, dtype=rows.dtype)
-        return rows.collect(rows.reconstructor(eps_of), x, "x", place, allow_nan=allow_nan)
+        outs = _checked(out, (len(x), *rows.input), x, eps, dtype=rows.dtype)
+        run = rows.reconstructor(eps_of)
+        return rows.results(run, x, "x", rows.input, outs=outs, dtype=rows.dtype, allow_nan=allow_nan)[0]
 
     def generate(
         self,
@@ -135,7 +136,8 @@ class Coding:
         rows = self._rows.at(size)
         n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(rows.input)), error=InputError)
         seed, first_row = check_seed(seed), check_first_row(first_row, n)
-        pair, x_hat = rows.pair, _place(out, "out", (n, *rows.input), dtype=rows.dtype)
+        pair, outs = rows.pair, _checked(out, (n, *rows.input), dtype=rows.dtype)
+        (x_hat,) = outs or (np.empty((n, *rows.input), rows.dtype),)
         for start, stop in rows.chunks(n):
             ids = range(first_row + start, first_row + stop)
             z = noise(rows.manifest.latent.prior, seed, ids, rows.latent, stream="prior")
@@ -156,22 +158,16 @@ class Coding:
         steps = whole("steps", steps, low=2)  # both ends
         rows, a = self._rows.for_x(a, name="a")
         b = check_rows(b, name="b", row_shape=rows.input, dtype=rows.dtype, rows=len(a), rows_of="a")
-        run, shape = rows.sampler(rows.no_noise), (len(a), *rows.latent)
-        start = rows.collect(run, a, "a", np.empty(shape, np.float32), allow_nan=False)[:, None]  # [n, 1, *latent]
-        end = rows.collect(run, b, "b", np.empty(shape, np.float32), allow_nan=False)[:, None]
+        run = rows.sampler(rows.no_noise)
+        start = rows.results(run, a, "a", rows.latent)[0][:, None]  # [n, 1, *latent]
+        end = rows.results(run, b, "b", rows.latent)[0][:, None]
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *(1,) * len(rows.latent))
         line = start * (1 - weight) + end * weight  # [n, steps, *latent]
         return self.decode(line.reshape(-1, *rows.latent)).reshape(len(a), steps, *rows.input)
 
 
-def _place(
-    out: npt.NDArray[Any] | None,
-    name: str,
-    shape: tuple[int, ...],
-    *inputs: object,
-    dtype: npt.DTypeLike = np.float32,
-) -> npt.NDArray[Any]:
-    """Where a result goes: the caller's array once it fits, or a new one."""
-    if out is None:
-        return np.empty(shape, dtype)
-    return check_out(out, name=name, shape=shape, dtype=dtype, inputs=inputs)
+def _checked(
+    out: npt.NDArray[Any] | None, shape: tuple[int, ...], *inputs: object, dtype: npt.DTypeLike = np.float32
+) -> list[npt.NDArray[Any]] | None:
+    """The caller's `out` once the result fits into it; None where there is none."""
+    return None if out is None else [check_out(out, name="out", shape=shape, dtype=dtype, inputs=inputs)]

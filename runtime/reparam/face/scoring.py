@@ -6,16 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reparam.engine.rows import Rows
 from reparam.evaluation import Evaluation, evaluate_rows
+from reparam.face.base import Face
 from reparam.integers import whole
 from reparam.scores import elbo_terms, log_likelihood
 
 
-class Scoring:
+class Scoring(Face):
     """The part of `VAE` that scores rows."""
-
-    _rows: Rows
 
     def elbo(
         self, x: npt.NDArray[Any], *, seed: int, first_row: int = 0, allow_nan: bool = False

@@ -9,16 +9,15 @@ import numpy.typing as npt
 from reparam.engine.parts import Arrays, Chunks, GivenNoise
 from reparam.engine.rows import Noise, Rows, Step
 from reparam.errors import OptionError
+from reparam.face.base import Face
 from reparam.integers import whole
 
 Op = Literal["encode", "sample", "decode", "reconstruct"]
 Outputs = Iterator[tuple[npt.NDArray[Any], ...]]
 
 
-class Streaming:
+class Streaming(Face):
     """The part of `VAE` that streams."""
-
-    _rows: Rows
 
     def stream(
         self,

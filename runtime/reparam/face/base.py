@@ -1,0 +1,12 @@
+"""What the themes of the face stand on."""
+
+from reparam.engine.rows import Rows
+
+
+class Face:
+    """A theme of `VAE`: its methods reach the model through `_rows`."""
+
+    @property
+    def _rows(self) -> Rows:
+        """The sessions of this process."""
+        raise NotImplementedError
