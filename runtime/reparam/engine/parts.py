@@ -95,10 +95,10 @@ class GivenNoise:
         def read(start: int, stop: int) -> FloatArray:
             chunk = next(chunks, None)
             found = 0 if chunk is None else len(chunk)
-            if chunk is None or found != stop - start:
-                raise InputError(
-                    f"eps: must have one row for each row of x, got no more than {start + found}; rows are never shared"
-                )
+            if chunk is None or found < stop - start:
+                raise _uneven(f"got only {start + found}")
+            if found > stop - start:  # only the last rows of x are fewer than a chunk
+                raise _uneven(f"{stop}, got more")
             return read_rows(chunk, 0, found, name="eps", allow_nan=self._allow_nan, first=start)
 
         return read
@@ -107,7 +107,7 @@ class GivenNoise:
         """`InputError` unless the noise ends where the rows did, after so many."""
         left = next(self._parts if self._chunks is None else self._chunks, None)
         if left is not None and len(left):
-            raise InputError(f"eps: must have one row for each row of x, {rows}, got more; rows are never shared")
+            raise _uneven(f"{rows}, got more")
 
     def _checked(self, shape: tuple[int, ...]) -> Arrays:
         for number, part in enumerate(self._parts, 1):
@@ -116,3 +116,7 @@ class GivenNoise:
 
 def _part_name(name: str, number: int) -> str:
     return name if number == 1 else f"{name}, part {number}"
+
+
+def _uneven(found: str) -> InputError:
+    return InputError(f"eps: must have one row for each row of x, {found}; rows are never shared")
