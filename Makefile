@@ -7,7 +7,7 @@ OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest lint format bench bench-train model model-mnist clean
+.PHONY: help demo test test-all test-runtime test-oldest lint format bench bench-stream bench-train model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ format: $(READY) ## Let ruff put the code in order
 bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a program pays before its first result
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
+
+bench-stream: $(READY) ## Rows a second and memory of a large file through encode; GIGABYTES=4 for a larger one
+	$(BIN)/python benchmarks/streaming.py $(GIGABYTES)
 
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench

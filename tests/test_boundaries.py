@@ -34,13 +34,14 @@ FLOORS = [
     {"errors", "philox"},
     {"integers"},
     {"laws"},
-    {"posterior", "arrays", "files"},
+    {"posterior", "arrays", "files", "running"},
     {"bundle"},
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
     {"face", "verification", "pictures"},
     {"vae"},
+    {"jobs"},
     {"cli"},
 ]
 

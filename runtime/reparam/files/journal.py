@@ -1,6 +1,5 @@
 """What is known of files in the making: of what, and which rows of them are on the disk."""
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,20 +52,22 @@ def write_journal(path: Path, journal: Journal) -> None:
     """
     with as_output_error(path):
         temporary = _temporary(path)
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(journal))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(msgspec.json.encode(journal))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
 
 
 def remove_journal(path: Path) -> None:
     """Removes a journal, where there is one."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    with contextlib.suppress(FileNotFoundError):
-        _temporary(path).unlink()
+    path.unlink(missing_ok=True)
+    _temporary(path).unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

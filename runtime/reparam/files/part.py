@@ -6,6 +6,7 @@ told by the file but by the journal beside it.
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -56,7 +57,7 @@ class PartFile:
     @property
     def row_bytes(self) -> int:
         """Of one row."""
-        return int(np.prod(self.shape[1:], dtype=object)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
 
     @property
     def nbytes(self) -> int:
@@ -132,22 +133,25 @@ class RowWriter:
     """Writes rows to their places in an open file."""
 
     def __init__(self, part: PartFile, descriptor: int) -> None:
-        self._part = part
+        self._told = part.told
         self._descriptor = descriptor
+        self._row_shape = part.shape[1:]
+        self._dtype = np.dtype(part.dtype)
+        self._row_bytes = part.row_bytes
         self._offset = len(part.header)
 
     def write(self, row: int, values: npt.NDArray[Any]) -> None:
         """Writes [n, ...] from place `row` on; `OutputError` where that fails."""
-        part = self._part
-        if values.shape[1:] != part.shape[1:]:
-            raise OptionError(f"{part.told}: rows must have shape {list(part.shape[1:])}, got {list(values.shape[1:])}")
-        data = np.ascontiguousarray(values, part.dtype).reshape(-1).view(np.uint8).data
-        with as_output_error(part.told):
-            os.lseek(self._descriptor, self._offset + row * part.row_bytes, os.SEEK_SET)
-            while data:
+        if values.shape[1:] != self._row_shape:
+            wanted, found = list(self._row_shape), list(values.shape[1:])
+            raise OptionError(f"{self._told}: rows must have shape {wanted}, got {found}")
+        data = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data
+        with as_output_error(self._told):
+            os.lseek(self._descriptor, self._offset + row * self._row_bytes, os.SEEK_SET)
+            while len(data):
                 data = data[os.write(self._descriptor, data) :]
 
     def sync(self) -> None:
         """Waits until what was written is on the disk; `OutputError` where that fails."""
-        with as_output_error(self._part.told):
+        with as_output_error(self._told):
             os.fsync(self._descriptor)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from reparam.bundle.reader import read_bundle
-from reparam.engine.threads import available_threads
+from reparam.engine.threads import threads_each
 from reparam.errors import InputError, OutputError, RunError
 from reparam.files.atomic import check_place
 from reparam.files.part import PartFile
@@ -62,8 +62,7 @@ def run_job(job: Job, *, resume: bool, progress: Progress, note: Callable[[str],
         check_place(out)
     job = dataclasses.replace(job, expect_sha256=read_bundle(job.bundle, precisions=()).sha256)
     if workers > 1:
-        threads = max(1, available_threads() // workers) if job.threads is None else job.threads
-        job = dataclasses.replace(job, threads=threads)
+        job = dataclasses.replace(job, threads=threads_each(workers) if job.threads is None else job.threads)
     with opened(job) as found:
         found.parts(0, 0)  # refuses what does not fit
         parts = [

@@ -9,7 +9,7 @@ from reparam.files.part import PartFile, RowWriter
 from reparam.files.spans import Span
 from reparam.jobs.job import Opened
 
-SYNC_SECONDS = 1.0  # between two times that rows are put on the disk: what a kill loses at most, about
+SYNC_SECONDS = 1.0  # between two times that rows are brought to the disk; a kill loses about twice as much
 SYNC_BYTES = 2**27  # the same in bytes
 
 
@@ -67,12 +67,12 @@ class _Saver:
         begin = span[0] if self._begin is None else self._begin
         self._begin, self._end = begin, span[1]
         due = time.monotonic() - self._time >= SYNC_SECONDS or (self._end - begin) * row_bytes >= SYNC_BYTES
-        if due and (self._running is None or self._running[0].done()):
+        if due:
             self.save()
             self._begin = self._end
 
     def save(self) -> None:
-        """Begins to bring to the disk what is not there yet."""
+        """Begins to bring to the disk what is not there yet, once what was begun before is there."""
         self.finish()
         if self._begin is not None and self._begin < self._end:
             self._running = self._pool.submit(self._sync), (self._begin, self._end)
