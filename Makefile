@@ -3,14 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 LEAN := .venv-runtime/bin
+ORT118 := onnxruntime==1.18.1 numpy==1.26.4
 OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
+# two or more processes, each with one thread: torch's threads and another process on two cores slow each other tenfold
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest lint format bench bench-stream bench-train model model-mnist clean
+.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
+.PHONY: bench bench-stream bench-batcher bench-train bench-int8 model model-mnist clean
 
 help: ## List these targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,23 +26,34 @@ $(READY): pyproject.toml constraints.txt
 	$(LEAN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,test]'
 	@touch $@
 
+# the oldest onnxruntime that exported files promise to run on; it needs numpy 1, so an environment of its own
+.venv-ort118/.ready: Makefile
+	$(PYTHON) -m venv --clear .venv-ort118
+	.venv-ort118/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORT118)
+	@touch $@
+
 demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 	@rm -rf build/demo
 	$(BIN)/reparam demo --out build/demo --device cpu
 
-test: $(READY) test-runtime ## All tests but the slow ones, in the full environment and in the runtime's own
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+test test-all test-runtime test-oldest: export OMP_NUM_THREADS ?= 1
 
-test-all: $(READY) test-runtime test-oldest ## All tests, the slow ones too
-	$(BIN)/python -m pytest -m 'not gpu'
+test: $(READY) test-runtime .venv-ort118/.ready ## All tests but the slow ones, in the full environment and in the runtime's own
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow and not gpu'
+
+test-all: $(READY) test-runtime test-oldest .venv-ort118/.ready ## All tests, the slow ones too
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not gpu'
 
 test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
-	$(LEAN)/python -m pytest -m 'not slow and not gpu' tests/runtime
+	$(LEAN)/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/runtime
 
 test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml promises
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
-	.venv-oldest/bin/python -m pytest -m 'not slow and not gpu' tests/runtime
+	.venv-oldest/bin/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/runtime
+
+test-onnxruntime-118: $(READY) .venv-ort118/.ready ## Exported files on onnxruntime 1.18, held against the newest
+	$(BIN)/python -m pytest tests/export/test_onnxruntime_118.py
 
 lint: $(READY) .venv-runtime/.ready ## ruff, mypy strict, pyright strict, and the types of the installed package
 	$(BIN)/ruff check .
@@ -60,10 +75,16 @@ bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a pro
 bench-stream: $(READY) ## Rows a second and memory of a large file through encode; GIGABYTES=4 for a larger one
 	$(BIN)/python benchmarks/streaming.py $(GIGABYTES)
 
+bench-batcher: $(READY) ## What a Batcher gains for 64 callers of single rows, in one paired run
+	$(BIN)/python benchmarks/batcher.py
+
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pythae==0.1.2 '.[cpu,train]'
 	.venv-bench/bin/python benchmarks/training.py $(MNIST)
+
+bench-int8: $(READY) ## What int8 gains and costs on this CPU, on one thread; needs MNIST=DIR
+	$(BIN)/python benchmarks/int8.py $(MNIST)
 
 model: $(READY) ## Train and export models/digits again
 	rm -rf build/digits-run
@@ -78,4 +99,4 @@ model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; n
 	$(BIN)/reparam export build/mnist-run models/mnist
 
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime .venv-oldest .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 from reparam import errors
 
 if TYPE_CHECKING:
+    from reparam.batching.batcher import Batcher
+    from reparam.batching.queue import BatcherStats
     from reparam.engine.info import Info, Placement
     from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
@@ -14,9 +16,24 @@ if TYPE_CHECKING:
     from reparam.vae import VAE, load
     from reparam.verification import verify
 
-__all__ = ["VAE", "Evaluation", "Info", "Pinned", "Placement", "Posterior", "errors", "load", "noise", "verify"]
+__all__ = [
+    "VAE",
+    "Batcher",
+    "BatcherStats",
+    "Evaluation",
+    "Info",
+    "Pinned",
+    "Placement",
+    "Posterior",
+    "errors",
+    "load",
+    "noise",
+    "verify",
+]
 _HOMES: Final = {
     "VAE": "vae",
+    "Batcher": "batching.batcher",
+    "BatcherStats": "batching.queue",
     "Evaluation": "evaluation",
     "Info": "engine.info",
     "Pinned": "engine.pinned",

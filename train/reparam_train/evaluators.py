@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from reparam.arrays import FloatArray
 from reparam.bundle.manifest import Golden, Input, Latent, Manifest, Mixed
@@ -48,18 +49,23 @@ class SplitRows:
                 left -= len(places)
 
 
-def rows(data: str, *, split: str, limit: int | None, target: Path) -> SplitRows:
+def pieces(data: str, *, split: str, limit: int | None, target: Path | None) -> SplitRows:
     """The rows of a source that a run or bundle is evaluated on: split, read and binarised as its training did.
 
     Args:
         data: what `reparam train` takes.
         split: "train", "test", or "all".
         limit: the first so many rows, None for all.
-        target: the run or bundle, which says how its training saw its rows.
+        target: the run or bundle, which says how its training saw its rows; None where a model says nothing of it.
     """
-    seen = _seen_by(target)
+    seen = _Seen() if target is None else _seen_by(target)
     found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
     return SplitRows({"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split], limit)
+
+
+def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> FloatArray:
+    """The same rows in one array, for those who want few of them."""
+    return np.concatenate(list(pieces(data, split=split, limit=limit, target=target)))
 
 
 @dataclass(frozen=True)
