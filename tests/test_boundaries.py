@@ -50,14 +50,14 @@ FLOORS = [
     {"errors", "philox"},
     {"integers"},
     {"laws"},
-    {"posterior", "arrays", "files"},
+    {"posterior", "arrays", "files", "running"},
     {"bundle"},
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
     {"face", "verification", "pictures", "testing"},
     {"vae"},
-    {"batching"},
+    {"jobs", "batching"},
     {"cli"},
 ]
 
