@@ -6,24 +6,44 @@ from typing import TYPE_CHECKING, Final
 from reparam import errors
 
 if TYPE_CHECKING:
+    from reparam.anomaly import p_values
+    from reparam.engine.device_arrays import DeviceArrays
     from reparam.engine.info import Info, Placement
     from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
     from reparam.laws import noise
+    from reparam.mixture import GaussianMixture
     from reparam.posterior import Posterior
     from reparam.vae import VAE, load
     from reparam.verification import verify
 
-__all__ = ["VAE", "Evaluation", "Info", "Pinned", "Placement", "Posterior", "errors", "load", "noise", "verify"]
+__all__ = [
+    "VAE",
+    "DeviceArrays",
+    "Evaluation",
+    "GaussianMixture",
+    "Info",
+    "Pinned",
+    "Placement",
+    "Posterior",
+    "errors",
+    "load",
+    "noise",
+    "p_values",
+    "verify",
+]
 _HOMES: Final = {
     "VAE": "vae",
+    "DeviceArrays": "engine.device_arrays",
     "Evaluation": "evaluation",
+    "GaussianMixture": "mixture",
     "Info": "engine.info",
     "Pinned": "engine.pinned",
     "Placement": "engine.info",
     "Posterior": "posterior",
     "load": "vae",
     "noise": "laws",
+    "p_values": "anomaly",
     "verify": "verification",
 }
 
