@@ -3,14 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 LEAN := .venv-runtime/bin
+ORT118 := onnxruntime==1.18.1 numpy==1.26.4
 OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest lint format bench bench-train model model-mnist clean
+.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format bench bench-train model model-mnist clean
 
 help: ## List these targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,14 +23,20 @@ $(READY): pyproject.toml constraints.txt
 	$(LEAN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[cpu,test]'
 	@touch $@
 
+# the oldest onnxruntime that exported files promise to run on; it needs numpy 1, so an environment of its own
+.venv-ort118/.ready: Makefile
+	$(PYTHON) -m venv --clear .venv-ort118
+	.venv-ort118/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORT118)
+	@touch $@
+
 demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 	@rm -rf build/demo
 	$(BIN)/reparam demo --out build/demo --device cpu
 
-test: $(READY) test-runtime ## All tests but the slow ones, in the full environment and in the runtime's own
+test: $(READY) test-runtime .venv-ort118/.ready ## All tests but the slow ones, in the full environment and in the runtime's own
 	$(BIN)/python -m pytest -m 'not slow and not gpu'
 
-test-all: $(READY) test-runtime test-oldest ## All tests, the slow ones too
+test-all: $(READY) test-runtime test-oldest .venv-ort118/.ready ## All tests, the slow ones too
 	$(BIN)/python -m pytest -m 'not gpu'
 
 test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
@@ -39,6 +46,9 @@ test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml p
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
 	.venv-oldest/bin/python -m pytest -m 'not slow and not gpu' tests/runtime
+
+test-onnxruntime-118: $(READY) .venv-ort118/.ready ## Exported files on onnxruntime 1.18, held against the newest
+	$(BIN)/python -m pytest tests/export/test_onnxruntime_118.py
 
 lint: $(READY) .venv-runtime/.ready ## ruff, mypy strict, pyright strict, and the types of the installed package
 	$(BIN)/ruff check .
@@ -75,4 +85,4 @@ model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; n
 	$(BIN)/reparam export build/mnist-run models/mnist
 
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime .venv-oldest .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,18 +13,18 @@ import onnx
 
 from reparam.engine.session import Contract
 from reparam.errors import ExportError
-from reparam_export.passes.stamp import IR_VERSION
-from reparam_export.trace import OPSET
+from reparam_export.passes.stamp import IR_VERSION, OPSET
 
 _BATCH_FREE = re.compile(r"Shape|Size|NonZero")  # what reads a size at run time; a fixed row needs none
 
 
-def check_graph(model: onnx.ModelProto, contract: Contract) -> int:
+def check_graph(model: onnx.ModelProto, contract: Contract, *, opset: int = OPSET) -> int:
     """Holds a graph against the contract; what the runtime's gate refuses is left to the gate.
 
     Args:
         model: the finished graph.
         contract: names, dtypes and rows that it must take and give.
+        opset: version of the standard operator set that it must have.
 
     Returns:
         How many of its nodes read a size at run time: none where height and width are fixed.
@@ -39,9 +39,9 @@ def check_graph(model: onnx.ModelProto, contract: Contract) -> int:
         raise ExportError(f"{role}: onnx refuses the graph: {str(error).splitlines()[0]}") from None
     if model.ir_version != IR_VERSION:
         raise ExportError(f"{role}: ir_version must be {IR_VERSION}, got {model.ir_version}")
-    opsets = [(opset.domain, opset.version) for opset in model.opset_import]
-    if opsets != [("", OPSET)]:
-        raise ExportError(f"{role}: operator sets must be the standard one at {OPSET}, got {opsets}")
+    opsets = [(entry.domain, entry.version) for entry in model.opset_import]
+    if opsets != [("", opset)]:
+        raise ExportError(f"{role}: operator sets must be the standard one at {opset}, got {opsets}")
     graph = model.graph
     for kind, found, wanted in (("inputs", graph.input, contract.inputs), ("outputs", graph.output, contract.outputs)):
         signatures = [_signature(value) for value in found]

@@ -1,38 +1,29 @@
-"""From a model to a published bundle: adapter, graphs, trace, passes, checks, verification, one step into place."""
+"""From a model in PyTorch to a published bundle: adapter, graphs, trace, and what `bundling` makes of them."""
 
-import hashlib
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import onnx
 
-from reparam.bundle.golden import Case, encode_golden
-from reparam.bundle.manifest import MANIFEST_NAME, Golden, Graph, Manifest, Role, Verification, encode_manifest
-from reparam.bundle.reader import Bundle, believe
-from reparam.bundle.writer import check_target, publish
-from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
-from reparam.engine.wheel import import_onnxruntime
-from reparam.errors import OptionError
-from reparam.verification import BOUNDS, compare
+from reparam.bundle.manifest import Manifest, Role
+from reparam.bundle.reader import Bundle
+from reparam.bundle.writer import check_target
+from reparam.engine.pair import Pair, decoder_contract, encoder_contract
 from reparam_export.adapters.find import find_source
-from reparam_export.card import model_card
-from reparam_export.checks import check_anonymous, check_graph
+from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
-from reparam_export.passes.stamp import IR_VERSION, name_parts, stamp
-from reparam_export.passes.strip import strip
-from reparam_export.preview import preview
+from reparam_export.layouts.record import Layout
+from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
+from reparam_export.passes.fix_shapes import fix_shapes
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
-from reparam_export.trace import OPSET, trace
-from reparam_export.vectors import golden_sizes, kept, reference
+from reparam_export.trace import trace
+from reparam_export.vectors import reference
 
 STAGES: Final = ("read", "trace encoder", "trace decoder", "verify", "publish")
-_GOLDEN: Final = "golden.npz"
 
 
 def export(
@@ -41,6 +32,7 @@ def export(
     *,
     input_shape: tuple[int, ...] | None = None,
     raw: bool = False,
+    layout: Layout | None = None,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -53,6 +45,8 @@ def export(
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
+        layout: "triton" or "optimum" to write the folder of such a program in place of a bundle, see
+            `reparam_export.lay_out`.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
         progress: called with each of `STAGES` as it begins.
 
@@ -76,17 +70,23 @@ def export(
         (3, 64)
     """
     target = Path(path)
-    check_target(target)
-    if name is not None and _plain_name(name) != name:
-        raise OptionError(f"name: must be letters, digits, '.', '_' and '-', got {name!r}; try {_plain_name(name)!r}")
+    if layout is None:
+        check_target(target)
+    else:
+        check_layout_place(target, layout)
+    plain = bundle_name(name, target)
     progress("read")
-    plain = _plain_name(target.resolve().name) if name is None else name
     source = find_source(model, name=plain, input_shape=input_shape)
     if raw:
         source = with_raw_images(source)
+    if layout is not None:
+        check_fits(source, layout)
     files, manifest, pair = prove(source, progress=progress)
     progress("publish")
-    _publish(target, manifest, files, pair)
+    if layout is None:
+        publish_bundle(target, manifest, files, pair)
+    else:
+        write_layout(Bundle(plain, manifest, files), target, layout=layout)
     return manifest
 
 
@@ -103,41 +103,7 @@ def prove(
         files, manifest = _build(source, progress)
         progress("verify")
         vectors = reference(source)
-    sizes = golden_sizes(source)
-    golden = encode_golden(kept(vectors))
-    files[_GOLDEN] = golden
-    manifest = msgspec.structs.replace(
-        manifest,
-        golden=msgspec.structs.replace(
-            manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=_batches(kept(vectors)), sizes=sizes
-        ),
-    )
-    pair = start_pair(believe(Bundle(source.name, manifest, files)), device="cpu")
-    manifest = msgspec.structs.replace(
-        manifest,
-        verification=(
-            Verification(
-                precision="fp32",
-                provider=pair.encoder.provider,
-                onnxruntime=import_onnxruntime().__version__,
-                batches=_batches(vectors),
-                sizes=sizes,
-                bound=BOUNDS["fp32"],
-                worst=compare(pair, vectors, bound=BOUNDS["fp32"]),
-            ),
-        ),
-    )
-    return files, manifest, pair
-
-
-def _batches(cases: Iterable[Case]) -> tuple[int, ...]:
-    """The batch sizes among cases, in order."""
-    return tuple(dict.fromkeys(case.batch for case in cases))
-
-
-def _plain_name(folder: str) -> str:
-    """The folder's name as a bundle's: letters, digits, `.`, `_` and `-`, starting with a letter or digit."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder).lstrip("._-")[:100] or "vae"
+    return proved(files, manifest, vectors, bound=source.bound)
 
 
 def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:
@@ -150,7 +116,7 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
         latent=source.latent,
         likelihood=source.likelihood,
         graphs=(),
-        golden=Golden(file=_GOLDEN, bytes=1, sha256="0" * 64, source="pytorch", batches=(1,)),
+        golden=golden_of("pytorch"),
         verification=(),
         training=source.training,
         versions={package: version(package) for package in ("reparam", "torch", "onnx", "onnxscript")},
@@ -163,49 +129,6 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
     ):
         progress(f"trace {contract.role}")
         model = models[contract.role] = trace(module.eval(), contract)
-        strip(model)
-        name_parts(model, contract)
-        shape_nodes[contract.role] = check_graph(model, contract)
-    unstamped = b"".join(_serialise(model) for model in models.values())
-    bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
-    files: dict[str, bytes] = {}
-    entries: list[Graph] = []
-    for role, model in models.items():
-        stamp(model, role, bundle_id)
-        data = files[f"{role}.onnx"] = _serialise(model)
-        entries.append(
-            Graph(
-                role=role,
-                file=f"{role}.onnx",
-                precision="fp32",
-                opset=OPSET,
-                ir_version=IR_VERSION,
-                shape_nodes=shape_nodes[role],
-                bytes=len(data),
-                sha256=_sha256(data),
-            )
-        )
-    return files, msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
-
-
-def _publish(target: Path, manifest: Manifest, files: dict[str, bytes], pair: Pair) -> None:
-    picture = preview(pair)
-    if picture is not None:
-        files = {**files, "preview.png": picture}
-    files = {
-        **files,
-        "README.md": model_card(manifest, has_preview=picture is not None).encode("utf-8"),
-        MANIFEST_NAME: encode_manifest(manifest),
-    }
-    for file, data in files.items():
-        if not file.endswith(".png"):
-            check_anonymous(data, where=file)
-    publish(target, files)
-
-
-def _serialise(model: onnx.ModelProto) -> bytes:
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+        fix_shapes(model)
+        shape_nodes[contract.role] = clean(model, contract)
+    return with_graphs(plan, models, shape_nodes)

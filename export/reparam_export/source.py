@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor, nn
 
-from reparam.bundle.manifest import Input, Latent, Likelihood, Training
+from reparam.bundle.manifest import Bound, Input, Latent, Likelihood, Training
+from reparam.verification import BOUNDS
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 Decode = Callable[[Tensor], dict[str, Tensor]]
@@ -26,6 +27,7 @@ class Source:
         latent: one row of z.
         likelihood: p(x given z) with its constants, None where nobody knows it.
         training: how it was trained, where that is known.
+        bound: how far the fp32 graphs may be from the model; it stands in the manifest, and `reparam verify` holds it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Source:
     latent: Latent
     likelihood: Likelihood | None
     training: Training | None
+    bound: Bound = BOUNDS["fp32"]
 
 
 @contextlib.contextmanager

@@ -4,10 +4,11 @@
 # (torch.onnx.export leaves some of its parameters untyped)
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any
 
 import onnx
 import torch
@@ -15,8 +16,8 @@ from torch import nn
 
 from reparam.engine.session import Contract
 from reparam.errors import ExportError
-
-OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
+from reparam_export.passes.optimize import optimize
+from reparam_export.passes.stamp import OPSET
 
 
 def trace(module: nn.Module, contract: Contract) -> onnx.ModelProto:
@@ -47,14 +48,13 @@ def trace(module: nn.Module, contract: Contract) -> onnx.ModelProto:
                 output_names=list(contract.outputs),
                 dynamic_shapes=dynamic,
                 external_data=False,
-                optimize=True,
+                optimize=False,
                 verbose=False,
             )
+            if program is not None:
+                optimize(program)
         except Exception as error:  # the tracer raises errors of many unrelated classes
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ExportError(
-                f"{type(module).__name__}: torch cannot trace the model: {reason.strip()[:300]}"
-            ) from error
+            raise ExportError(f"{type(module).__name__}: torch cannot trace the model: {_reason(error)}") from error
     if program is None:
         raise ExportError(f"{type(module).__name__}: torch gave no graph; update torch")
     return program.model_proto
@@ -74,15 +74,26 @@ def _axes(factors: tuple[int, int] | None) -> tuple[dict[int | str, Any], dict[i
     return sizes, dims
 
 
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong first; torch wraps it in advice on how to report it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
     """Keeps the tracer's notes on its own internals off the terminal; its errors come through."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx.experimental.symbolic_shapes")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # of a model that it cannot follow, the tracer prints the whole graph
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import reparam
 import reparam_export
 from reparam.errors import CheckpointError, ExportError, OptionError, OutputError, VerificationError
-from reparam_export import pipeline
+from reparam_export import bundling
 from reparam_train.model import VAE
 
 
@@ -27,7 +27,7 @@ def test_a_graph_that_differs_from_its_source_publishes_nothing(
         values = onnx.numpy_helper.to_array(weight) + np.float32(1e-3)
         weight.raw_data = values.tobytes()
 
-    monkeypatch.setattr(pipeline, "strip", perturbed)
+    monkeypatch.setattr(bundling, "strip", perturbed)
     with pytest.raises(VerificationError, match=r"differs from the source model by up to .* allowed is 1e-05"):
         reparam_export.export(model, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -6,10 +6,12 @@ anyone's joins by an entry point.
 """
 
 import os
+from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from reparam.errors import CheckpointError, ExportError
+from reparam.errors import CheckpointError, ExportError, OptionError
+from reparam.integers import whole
 from reparam_export.adapters.paths import as_path
 from reparam_export.source import Source
 
@@ -30,8 +32,10 @@ def find_source(model: object, *, name: str, input_shape: tuple[int, ...] | None
 
     Raises:
         CheckpointError: a folder or file of a known kind that cannot be read.
+        OptionError: an input_shape that is none, or that the model cannot take.
         ExportError: no adapter knows the model, or the one that does cannot use it.
     """
+    input_shape = _row_shape(input_shape)
     found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name == _LAST, entry.name))
     for entry in found:
         adapter: Adapter = entry.load()
@@ -50,3 +54,13 @@ def find_source(model: object, *, name: str, input_shape: tuple[int, ...] | None
     raise CheckpointError(
         f"{folder}: not a training run, nor a model that an adapter ({kinds}) knows; see `reparam train`"
     )
+
+
+def _row_shape(shape: object) -> tuple[int, ...] | None:
+    """The shape of one row as whole numbers, 1 to 7 of them; None as it is."""
+    if shape is None:
+        return None
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or not 1 <= len(cast("Sequence[object]", shape)) <= 7:
+        raise OptionError(f"input_shape: must be the sizes of one row, such as (3, 64, 64), got {shape!r:.80}")
+    sizes = cast("Sequence[object]", shape)
+    return tuple(whole(f"input_shape[{place}]", size, low=1, high=2**31 - 1) for place, size in enumerate(sizes))

@@ -11,6 +11,7 @@ import onnx
 from reparam.bundle.manifest import Role
 from reparam.engine.session import Contract
 
+OPSET: Final = 18  # from 21 on, GroupNormalization has no CPU kernel in onnxruntime
 IR_VERSION: Final = 9  # read by onnxruntime 1.18 and later
 FORMAT: Final = "reparam-bundle/1"
 

@@ -55,7 +55,8 @@ def encode_golden(vectors: Mapping[Case, Vectors]) -> bytes:
             for name, array in arrays.items():
                 # a ZipInfo of its own has a fixed date; numpy.savez of old versions stores its options as members
                 with archive.open(zipfile.ZipInfo(f"{name}_{case}.npy"), "w") as file:
-                    np.lib.format.write_array(file, np.asarray(array, _little(array.dtype)), allow_pickle=False)
+                    rows = np.ascontiguousarray(array, _little(array.dtype))  # torch may hand over columns first
+                    np.lib.format.write_array(file, rows, allow_pickle=False)
     return buffer.getvalue()
 
 

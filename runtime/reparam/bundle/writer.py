@@ -1,4 +1,4 @@
-"""Publishes a bundle in one step: a reader sees the old folder or the new one, never a mixture.
+"""Publishes a bundle, or another folder of files, in one step: a reader sees the old one or the new, never a mixture.
 
 The files are written to a sibling folder, flushed, and the two names are exchanged: in one step on Linux (renameat2),
 elsewhere by two renames. Between those two, and only then, the name is missing while `.NAME.previous` holds the old
@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode_manifest
@@ -35,26 +35,12 @@ def repair(target: Path) -> None:
             _previous(target).rename(target)
 
 
-def check_target(target: Path) -> None:
-    """Refuses a place where publishing would destroy something that is not a bundle.
+def check_bundle(target: Path) -> None:
+    """Refuses a folder that holds anything but the files of one bundle, and is not empty.
 
     Raises:
-        OutputError: a file, a folder that holds other things, a missing parent folder, or a name that cannot be.
+        OutputError: with what would be lost.
     """
-    with as_output_error(target):
-        if not target.name or target.name == "..":
-            raise OutputError(f"{target}: must name a folder to become, such as models/mine")
-        if not target.parent.is_dir():
-            raise OutputError(f"{target.parent}: no such folder; make it first")
-        if not os.path.lexists(target):
-            return
-        if target.is_symlink() or not target.is_dir():
-            raise OutputError(f"{target}: exists and is no folder; choose another place")
-        _check_bundle(target)
-
-
-def _check_bundle(target: Path) -> None:
-    """Refuses a folder that holds anything but the files of one bundle, and is not empty."""
     entries = {entry.name: entry for entry in target.iterdir()}
     if not entries:
         return
@@ -69,6 +55,28 @@ def _check_bundle(target: Path) -> None:
     foreign = sorted(name for name, entry in entries.items() if name not in own or not entry.is_file())
     if foreign:
         raise OutputError(f"{target}: holds {foreign[0]}, which is no part of a bundle; move it away first")
+
+
+def check_target(target: Path, *, inside: Callable[[Path], None] = check_bundle) -> None:
+    """Refuses a place where publishing would destroy something that is not ours.
+
+    Args:
+        target: the folder to become.
+        inside: refuses a folder that is there for what it holds; `check_bundle` lets bundles and empty folders pass.
+
+    Raises:
+        OutputError: a file, a folder that holds other things, a missing parent folder, or a name that cannot be.
+    """
+    with as_output_error(target):
+        if not target.name or target.name == "..":
+            raise OutputError(f"{target}: must name a folder to become, such as models/mine")
+        if not target.parent.is_dir():
+            raise OutputError(f"{target.parent}: no such folder; make it first")
+        if not os.path.lexists(target):
+            return
+        if target.is_symlink() or not target.is_dir():
+            raise OutputError(f"{target}: exists and is no folder; choose another place")
+        inside(target)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -105,23 +113,34 @@ def _swap(fresh: Path, target: Path) -> Path | None:
     raise AssertionError("the last attempt returns or raises")
 
 
-def publish(target: Path, files: Mapping[str, bytes]) -> None:
+def publish(
+    target: Path,
+    files: Mapping[str, bytes],
+    *,
+    folders: Iterable[str] = (),
+    inside: Callable[[Path], None] = check_bundle,
+) -> None:
     """Writes a bundle's files and puts the folder in place in one step; an older bundle there is replaced.
 
     Args:
         target: the folder to become.
-        files: bytes by plain file name; one of them is the manifest.
+        files: bytes by file name; a bundle's are plain and one of them is the manifest, others may lie in folders.
+        folders: empty folders that belong to it.
+        inside: what may be replaced, see `check_target`.
 
     Raises:
         OutputError: the place cannot be written, or holds what is not a bundle; what was there is still there.
     """
     with as_output_error(target):
         repair(target)
-        check_target(target)
+        check_target(target, inside=inside)
         _sweep(target)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
+            for name in folders:
+                (fresh / name).mkdir(parents=True)
             for name, data in files.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 with (fresh / name).open("xb") as file:
                     file.write(data)
                     file.flush()
@@ -130,7 +149,8 @@ def publish(target: Path, files: Mapping[str, bytes]) -> None:
                 mask = os.umask(0)
                 os.umask(mask)
                 fresh.chmod(0o777 & ~mask)
-            sync_folder(fresh)
+            for folder, _, _ in os.walk(fresh, topdown=False):
+                sync_folder(Path(folder))
             old = _swap(fresh, target)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)

@@ -15,6 +15,7 @@ from reparam.errors import MissingExtra, ReparamError, printable
 GROUP: Final = "reparam.commands"  # entry points: name = "module:click_command", importable without heavy libraries
 
 _EXTRAS: Final = {"torch": "train", "tqdm": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "report"}
+_EXTRAS_OF_COMMANDS: Final = {"train": "train", "export": "export", "import-optimum": "convert"}
 _OWN: Final = {
     name: f"reparam.cli.{name}:{name}"
     for name in (
@@ -59,8 +60,8 @@ class Commands(click.Group):
             package = (error.name or "").partition(".")[0]
             if package not in _EXTRAS:
                 raise
-            command = ctx.invoked_subcommand
-            extra = command if command in ("train", "export") else _EXTRAS[package]
+            command = ctx.invoked_subcommand or ""
+            extra = _EXTRAS_OF_COMMANDS.get(command, _EXTRAS[package])
             raise MissingExtra(f"{command} needs {package}; pip install 'reparam[{extra}]'") from None
 
 

@@ -1,0 +1,98 @@
+"""Keyed inputs: x and eps that a source model and its graphs are compared on, the same for every export.
+
+x is made from the noise of this project over the value range of training, never taken from anyone's data, so that a
+published bundle shows no row of a training set.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+import reparam
+from reparam.arrays import FloatArray
+from reparam.bundle.golden import Case, Vectors
+from reparam.bundle.manifest import Input, Latent, Likelihood, Mixed, sized
+
+_SEED: Final = 0
+CHECKED: Final = (1, 3, 5)  # batch sizes that are verified
+KEPT: Final = (1, 3)  # batch sizes that golden.npz keeps
+GOLDEN_BYTES: Final = 1 << 20
+
+
+class Described(Protocol):
+    """What the inputs depend on: a source or a manifest."""
+
+    @property
+    def input(self) -> Input:
+        """One row of x."""
+        ...
+
+    @property
+    def latent(self) -> Latent:
+        """One row of z."""
+        ...
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """p(x given z), for the units of a table's columns."""
+        ...
+
+
+def golden_sizes(source: Described) -> tuple[tuple[int, int], ...] | None:
+    """The two smallest heights and widths that tell one from the other; None where they are fixed."""
+    if source.input.factors is None:
+        return None
+    height, width = source.input.factors
+    return (height, 2 * width), (2 * height, 3 * width)
+
+
+def keyed_cases(source: Described, batches: Iterable[int] = CHECKED) -> dict[Case, range]:
+    """The cases that are compared, each with the numbers of its own rows."""
+    found: dict[Case, range] = {}
+    first = 0
+    for size in golden_sizes(source) or (None,):
+        for batch in batches:
+            found[Case(batch, size)] = range(first, first + batch)
+            first += batch
+    return found
+
+
+def keyed_inputs(source: Described, rows: range, size: tuple[int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """X [n, *input] and eps [n, *latent] of these rows; x alone of a plain autoencoder."""
+    shape, latent = source.input.shape, source.latent.shape
+    if size is not None:
+        shape, latent = sized(source.input, source.latent, size)
+    x = keyed_rows(rows, source, shape)
+    if source.latent.noise is None:
+        return {"x": x}
+    return {"x": x, "eps": reparam.noise(source.latent.noise, _SEED, rows, latent)}
+
+
+def keyed_rows(rows: range, source: Described, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Rows [n, *shape]: uniform over the value range, or normal where none is known, in a table's own units."""
+    low, high = source.input.low, source.input.high
+    if source.input.dtype == "uint8":
+        low, high = 0.0, 255.0
+    if low is None or high is None:
+        return _in_units(reparam.noise("normal", _SEED, rows, shape, stream="data"), source.likelihood)
+    uniform = reparam.noise("uniform", _SEED, rows, shape, stream="data")  # [-sqrt 3, sqrt 3]
+    unit = (uniform / np.float32(2 * math.sqrt(3)) + np.float32(0.5)).clip(0, 1)
+    return (np.float32(low) + np.float32(high - low) * unit).astype(source.input.dtype)
+
+
+def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
+    """The columns of a table [n, width] from standard normal ones; other rows as they are."""
+    if isinstance(likelihood, Mixed):
+        for column in likelihood.columns:
+            x[:, column.start : column.stop] = x[:, column.start : column.stop] * column.scale + column.shift
+    return x
+
+
+def kept(found: dict[Case, Vectors]) -> dict[Case, Vectors]:
+    """What golden.npz keeps: batches 1 and 3, or batch 1 alone where both exceed a mebibyte."""
+    both = {case: vectors for case, vectors in found.items() if case.batch in KEPT}
+    size = sum(array.nbytes for vectors in both.values() for array in vectors.values())
+    return both if size <= GOLDEN_BYTES else {case: both[case] for case in both if case.batch == KEPT[0]}

@@ -1,0 +1,1 @@
+"""Other folders that a bundle can be written as, one a file."""

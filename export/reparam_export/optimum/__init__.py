@@ -1,0 +1,1 @@
+"""Folders that optimum and diffusers wrote, read without torch."""
