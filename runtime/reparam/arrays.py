@@ -28,8 +28,10 @@ def in_numpy(array: object, *, name: str) -> object:
     Raises:
         InputTypeError: it lies on another device, or its library does not give it away as it is.
     """
-    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack__"):
-        return cast("object", array)
+    if isinstance(array, np.ndarray):
+        return cast("npt.NDArray[Any]", array)
+    if not hasattr(array, "__dlpack__"):
+        return array
     foreign = cast("Any", array)
     kind = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
     try:

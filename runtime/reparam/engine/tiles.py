@@ -51,7 +51,9 @@ def windows(length: int, *, tile: int, overlap: int, factor: int, cell: int) -> 
     tile = min(tile, length)
     count = 1 if tile == length else math.ceil((length - 2 * overlap) / (tile - 2 * overlap))
     starts = [number * (length - tile) // max(1, count - 1) // factor * factor for number in range(count)]
-    middle = np.arange(tile // cell, dtype=np.float64) * cell + cell / 2  # of each cell, in pixels from the tile's start
+    middle = (
+        np.arange(tile // cell, dtype=np.float64) * cell + cell / 2
+    )  # of each cell, in pixels from the tile's start
     raw = np.zeros((count, length // cell))
     for row, start in zip(raw, starts, strict=True):
         left = _ramp(middle, overlap) if start > 0 else 1.0
