@@ -83,9 +83,7 @@ class Elsewhere:
 
 
 def test_an_array_on_another_device_is_refused_with_the_way_to_go(vae: reparam.VAE) -> None:
-    with pytest.raises(
-        InputTypeError, match=r"^x: must be in the CPU's memory, got a .*Elsewhere .* vae\.device_arrays"
-    ):
+    with pytest.raises(InputTypeError, match=r"^x: must be in the CPU's memory, got a .*Elsewhere .*device_arrays"):
         vae.encode(Elsewhere())  # type: ignore[arg-type]
 
 

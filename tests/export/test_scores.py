@@ -32,6 +32,8 @@ CASES: dict[str, dict[str, Any]] = {
     "laplace, per dimension": {"likelihood": "laplace", "scale": "per-dimension"},
     "mixed": {"likelihood": "mixed", "columns": COLUMNS},
 }
+# each is an export of seconds: the quick ones cover an output of each kind
+QUICK = {"bernoulli", "gaussian, per dimension", "mixed"}
 
 
 def rows(n: int, case: dict[str, Any]) -> np.ndarray:
@@ -54,7 +56,9 @@ def perturbed(case: dict[str, Any]) -> VAE:
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CASES]
+)
 def scored(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[VAE, reparam.VAE, np.ndarray]:

@@ -98,7 +98,7 @@ def test_a_line_is_evenly_spaced(plain: reparam.VAE) -> None:
 
 
 def test_another_path_is_refused_by_name(vae: reparam.VAE, rows_of: Rows) -> None:
-    with pytest.raises(OptionError, match="^path: must be one of linear, spherical, got 'cubic'"):
+    with pytest.raises(OptionError, match=r"^path: must be one of linear, spherical, got 'cubic'"):
         vae.interpolate(rows_of(2), rows_of(2), path="cubic")  # type: ignore[arg-type]
 
 
@@ -269,7 +269,7 @@ def test_the_same_fit_gives_the_same_prior(vae: reparam.VAE, digits: tuple[Array
 def test_fitting_refuses_too_few_rows_and_says_which_extra_is_missing(
     vae: reparam.VAE, rows_of: Rows, fresh: Callable[..., Any], bundle: Path
 ) -> None:
-    with pytest.raises(InputError, match="^x: must have at least 10 rows for 10 components, got 9"):
+    with pytest.raises(InputError, match=r"^x: must have at least 10 rows for 10 components, got 9"):
         vae.fit_prior(rows_of(9))
     code = (
         "import sys; sys.modules['sklearn'] = None\nimport numpy, reparam\n"
@@ -321,5 +321,5 @@ def test_a_p_value_counts_the_reference_scores_that_are_as_high(reference: list[
 
 @pytest.mark.parametrize("bad", [[], [math.nan], [[1.0]]])
 def test_a_reference_that_is_none_is_refused(bad: list[Any]) -> None:
-    with pytest.raises(InputError, match="^reference: must "):
+    with pytest.raises(InputError, match=r"^reference: must "):
         reparam.p_values([1.0], reference=bad)
