@@ -8,7 +8,8 @@ OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format bench bench-train model model-mnist clean
+.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
+.PHONY: bench bench-batcher bench-train bench-int8 model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -67,10 +68,16 @@ bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a pro
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
 
+bench-batcher: $(READY) ## What a Batcher gains for 64 callers of single rows, in one paired run
+	$(BIN)/python benchmarks/batcher.py
+
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pythae==0.1.2 '.[cpu,train]'
 	.venv-bench/bin/python benchmarks/training.py $(MNIST)
+
+bench-int8: $(READY) ## What int8 gains and costs on this CPU, on one thread; needs MNIST=DIR
+	$(BIN)/python benchmarks/int8.py $(MNIST)
 
 model: $(READY) ## Train and export models/digits again
 	rm -rf build/digits-run

@@ -21,9 +21,9 @@ from reparam.bundle.manifest import (
     Manifest,
     Role,
     Verification,
-    encode_manifest,
 )
 from reparam.bundle.reader import Bundle, believe
+from reparam.bundle.strict import encode_manifest
 from reparam.bundle.writer import publish
 from reparam.engine.pair import Pair, start_pair
 from reparam.engine.session import Contract

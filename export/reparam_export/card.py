@@ -16,6 +16,8 @@ from reparam.bundle.manifest import (
     Verification,
 )
 from reparam.engine.pair import decoder_contract, encoder_contract
+from reparam.verification import told
+from reparam_export.precision.told import variant_section
 
 _VARIATIONAL: Final = (
     "A variational autoencoder as two ONNX graphs. The noise `eps` is an input: no graph draws random numbers."
@@ -36,6 +38,7 @@ def model_card(manifest: Manifest, *, has_preview: bool) -> str:
         _contract(manifest),
         _training(manifest.training) if manifest.training else "",
         "\n\n".join(_verification(done) for done in manifest.verification),
+        *(variant_section(variant, manifest) for variant in manifest.variants),
         _limits(manifest),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -148,7 +151,7 @@ def _verification(done: Verification) -> str:
     return f"""## Verification, {done.precision}
 
 Against the source model, at batch {", ".join(map(str, done.batches))}, by onnxruntime {done.onnxruntime} \
-({done.provider}). Allowed: {done.bound.absolute:g} + {done.bound.relative:g} |value|. `reparam verify` repeats it.
+({done.provider}). Allowed: {told(done.bound)}. `reparam verify` repeats it.
 
 {_table(("output", "worst absolute error", "relative to the largest value"), rows)}"""
 

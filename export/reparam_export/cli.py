@@ -1,13 +1,16 @@
 """`reparam export`: a trained model to a bundle. Imports without torch, so that `reparam --help` stays quick."""
 
+import importlib.metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal, get_args
 
 import click
 
-from reparam.bundle.manifest import MANIFEST_NAME
+from reparam.bundle.manifest import MANIFEST_NAME, Precision
 from reparam.cli.common import PATH, print_json, progress
 from reparam.errors import MissingExtra, OptionError
+
+_ROWS: Final = 512  # a few hundred are usual
 
 
 @click.command(short_help="A trained model to a bundle of two ONNX graphs.")
@@ -23,6 +26,18 @@ from reparam.errors import MissingExtra, OptionError
     show_default=True,
     help="Write a bundle, a model repository of Triton, or the folder of ORT pipelines.",
 )
+@click.option(
+    "--precision",
+    metavar="P,P...",
+    default="fp32",
+    show_default=True,
+    help="Of fp32, fp16 (for GPUs) and int8; fp32 is always written.",
+)
+@click.option("--calibrate", metavar="DATA", help="Data whose training rows smaller precisions are fitted to.")
+@click.option(
+    "--calibrate-rows", type=click.IntRange(min=1), default=_ROWS, show_default=True, help="How many of them."
+)
+@click.option("--keep-slower", is_flag=True, help="Keep a precision that is not faster here than fp32.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(
     run: Path,
@@ -32,6 +47,10 @@ def export(
     name: str | None,
     layout: Literal["bundle", "triton", "optimum"],
     raw: bool,
+    precision: str,
+    calibrate: str | None,
+    calibrate_rows: int,
+    keep_slower: bool,
     as_json: bool,
 ) -> None:
     """Write the model of RUN as two ONNX graphs in the folder BUNDLE.
@@ -44,19 +63,29 @@ def export(
     reparam train digits --out run
     reparam export run bundle
     reparam export bundle repository --layout triton
+
+    A smaller precision is measured against fp32 on DATA, which is what `reparam train` takes: error, ELBO, speed.
+
+    \b
+    reparam export run bundle --precision fp32,int8 --calibrate digits
     """
+    precisions = _precisions(precision)
     if (run / MANIFEST_NAME).is_file() and not (run / "run.json").exists():
         if input_shape is not None:
             raise OptionError(f"{run}: is a bundle, whose rows stay as they are; leave out --input-shape")
+        if precisions != ("fp32",) or calibrate is not None:
+            raise OptionError(f"{run}: is a bundle; precisions are added where a model is exported, leave them out")
         _lay_out(run, bundle, name, layout, raw=raw, as_json=as_json)
         return
     try:
         from reparam_export.pipeline import STAGES
         from reparam_export.pipeline import export as export_bundle
+        from reparam_export.precision.told import variant_line
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[export]'") from None
 
-    with progress(len(STAGES), "export") as advance:
+    rows = None if calibrate is None else _rows(calibrate, limit=calibrate_rows, run=run)
+    with progress(len(STAGES) + len({*precisions} - {"fp32"}), "export") as advance:
         begun: list[str] = []
 
         def step(stage: str) -> None:
@@ -68,6 +97,9 @@ def export(
             run,
             bundle,
             input_shape=_sizes(input_shape),
+            precision=precisions,
+            calibrate=rows,
+            keep_slower=keep_slower,
             raw=raw,
             layout=None if layout == "bundle" else layout,
             name=name,
@@ -77,9 +109,30 @@ def export(
     done = manifest.verification[0]
     worst = max(error.absolute for error in done.worst.values())
     if as_json:
-        print_json({"bundle": str(bundle), "id": manifest.id, "worst_absolute_error": worst})
+        import msgspec
+
+        variants = msgspec.to_builtins(manifest.variants)
+        print_json({"bundle": str(bundle), "id": manifest.id, "worst_absolute_error": worst, "variants": variants})
         return
     click.echo(f"{bundle}: id {manifest.id}, worst absolute error {worst:.2e} against PyTorch")
+    for variant in manifest.variants:
+        click.echo(variant_line(variant))
+
+
+def _precisions(text: str) -> tuple[Precision, ...]:
+    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    names = [name.strip() for name in text.split(",")]
+    if any(name not in known for name in names):
+        raise OptionError(f"--precision: must be some of {', '.join(known)} with commas between, got {text!r:.80}")
+    return tuple(known[name] for name in names)
+
+
+def _rows(data: str, *, limit: int, run: Path) -> Any:
+    """Training rows of a source, read as the run read its own; a model of others says nothing of that."""
+    target = run if (run / "run.json").exists() else None
+    for entry in importlib.metadata.entry_points(group="reparam.evaluators", name="rows"):
+        return entry.load()(data, split="train", limit=limit, target=target)
+    raise MissingExtra("--calibrate needs the package that reads data; pip install 'reparam[train]'")
 
 
 def _lay_out(

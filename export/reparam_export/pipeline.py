@@ -1,23 +1,28 @@
 """From a model in PyTorch to a published bundle: adapter, graphs, trace, and what `bundling` makes of them."""
 
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy.typing as npt
 import onnx
 
-from reparam.bundle.manifest import Manifest, Role
+from reparam.bundle.manifest import Manifest, Precision, Role
 from reparam.bundle.reader import Bundle
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
+from reparam.errors import OptionError
 from reparam_export.adapters.find import find_source
 from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.layouts.record import Layout
 from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
 from reparam_export.passes.fix_shapes import fix_shapes
+from reparam_export.precision.rows import data_rows
+from reparam_export.precision.variants import FP32, Wanted, add_variants, wanted
 from reparam_export.raw import raw as with_raw_images
 from reparam_export.source import Source, in_eval_mode
 from reparam_export.trace import trace
@@ -31,6 +36,9 @@ def export(
     path: str | os.PathLike[str],
     *,
     input_shape: tuple[int, ...] | None = None,
+    precision: Sequence[Precision] = ("fp32",),
+    calibrate: npt.NDArray[Any] | None = None,
+    keep_slower: bool = False,
     raw: bool = False,
     layout: Layout | None = None,
     name: str | None = None,
@@ -43,12 +51,16 @@ def export(
             `reparam_train.VAE`, a model of diffusers or pythae, a pair (encoder, decoder). It is not changed.
         path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
+        precision: which to write, of "fp32", "fp16" and "int8"; fp32 is always there. fp16 is for GPUs.
+        calibrate: rows of data [n, *input] that a smaller precision finds its ranges and is measured on, a few hundred;
+            int8 needs them, fp16 takes keyed noise without them.
+        keep_slower: whether a variant stays that is not faster here than fp32; else it is left out, with a warning.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
         layout: "triton" or "optimum" to write the folder of such a program in place of a bundle, see
             `reparam_export.lay_out`.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
-        progress: called with each of `STAGES` as it begins.
+        progress: called with each of `STAGES`, and each smaller precision, as it begins.
 
     Returns:
         The manifest that was written; `.id` is the same for the same weights and the same exporter versions.
@@ -57,6 +69,7 @@ def export(
         CheckpointError: the run cannot be read.
         OptionError: an input_shape that the model cannot take, or that is needed and missing.
         ExportError: no adapter knows the model, or it cannot be traced into graphs of the contract.
+        InputTypeError, InputError: calibrate is no array of rows that the encoder takes.
         VerificationError: a graph's numbers differ from PyTorch's; nothing is published.
         OutputError: the place cannot be written; what was there is still there.
 
@@ -75,13 +88,18 @@ def export(
     else:
         check_layout_place(target, layout)
     plain = bundle_name(name, target)
+    wish = wanted(precision, calibrate, keep_slower=keep_slower)
+    if layout is not None and wish.precisions != ("fp32",):
+        raise OptionError(f"precision: layout {layout} holds fp32 alone; leave precision out, or write a bundle")
     progress("read")
     source = find_source(model, name=plain, input_shape=input_shape)
     if raw:
         source = with_raw_images(source)
     if layout is not None:
         check_fits(source, layout)
-    files, manifest, pair = prove(source, progress=progress)
+    if calibrate is not None:
+        wish = dataclasses.replace(wish, calibrate=data_rows(calibrate, source.input))
+    files, manifest, pair = prove(source, wish, progress=progress)
     progress("publish")
     if layout is None:
         publish_bundle(target, manifest, files, pair)
@@ -91,7 +109,7 @@ def export(
 
 
 def prove(
-    source: Source, *, progress: Callable[[str], None] = lambda _: None
+    source: Source, wish: Wanted = FP32, *, progress: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, bytes], Manifest, Pair]:
     """The graphs and golden vectors of a model by file name, their manifest, and both graphs running: all but the card.
 
@@ -103,7 +121,9 @@ def prove(
         files, manifest = _build(source, progress)
         progress("verify")
         vectors = reference(source)
-    return proved(files, manifest, vectors, bound=source.bound)
+    files, manifest, pair = proved(files, manifest, vectors, bound=source.bound)
+    files, manifest = add_variants(files, manifest, vectors, wish, progress=progress)
+    return files, manifest, pair
 
 
 def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:

@@ -8,6 +8,8 @@ from reparam import errors
 if TYPE_CHECKING:
     from reparam.anomaly import p_values
     from reparam.engine.device_arrays import DeviceArrays
+    from reparam.batching.batcher import Batcher
+    from reparam.batching.queue import BatcherStats
     from reparam.engine.info import Info, Placement
     from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VAE",
+    "Batcher",
+    "BatcherStats",
     "DeviceArrays",
     "Evaluation",
     "GaussianMixture",
@@ -34,6 +38,8 @@ __all__ = [
 ]
 _HOMES: Final = {
     "VAE": "vae",
+    "Batcher": "batching.batcher",
+    "BatcherStats": "batching.queue",
     "DeviceArrays": "engine.device_arrays",
     "Evaluation": "evaluation",
     "GaussianMixture": "mixture",

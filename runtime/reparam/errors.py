@@ -91,6 +91,18 @@ class ThreadError(ReparamError, RuntimeError):
     """A pinned model that was used from another thread than its own."""
 
 
+class QueueFull(ReparamError, RuntimeError):
+    """A call that a batcher's bounded queue has no room for; nothing of it ran."""
+
+    exit_code = 5
+
+
+class DeadlineExceeded(ReparamError, TimeoutError):
+    """A call that was not answered within its timeout."""
+
+    exit_code = 5
+
+
 class RunError(ReparamError, RuntimeError):
     """onnxruntime failed while it ran a graph."""
 

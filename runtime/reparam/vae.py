@@ -10,8 +10,10 @@ from reparam.engine.info import Info, Placement, info_of, placement_of
 from reparam.engine.inherited import leave_alone
 from reparam.engine.options import LoadOptions
 from reparam.engine.pinned import Pinned
+from reparam.engine.pool import Pool
 from reparam.engine.rows import Rows
 from reparam.engine.start import start
+from reparam.face.awaiting import Awaiting
 from reparam.face.latent import Latent
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
@@ -66,7 +68,7 @@ def load(
     return VAE(path, options)
 
 
-class VAE(Latent, Scoring, Streaming):
+class VAE(Awaiting, Latent, Scoring, Streaming):
     """A loaded bundle; see `load`, which makes it.
 
     Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
@@ -82,6 +84,7 @@ class VAE(Latent, Scoring, Streaming):
     def __init__(self, path: str | os.PathLike[str], options: LoadOptions) -> None:
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
         self._options, self._own = start(path, options)
+        self._pool = Pool(self._own.pair.threads)
         self._pid = os.getpid()
 
     @property
@@ -149,6 +152,7 @@ class VAE(Latent, Scoring, Streaming):
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""
         self._rows.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self

@@ -26,7 +26,7 @@ from reparam_train.options import VAEConfig
 ROOT = Path(__file__).resolve().parents[2]
 OLD = Path(os.environ.get("REPARAM_ONNXRUNTIME_118", ROOT / ".venv-ort118" / "bin" / "python"))
 SCRIPT = Path(__file__).with_name("golden_outputs.py")
-BUNDLES = ["digits", "mnist", "conv", "spatial", "imported"]
+BUNDLES = ["digits", "mnist", "conv", "spatial", "imported", "int8"]
 Outputs = dict[str, npt.NDArray[Any]]
 
 pytestmark = pytest.mark.skipif(
@@ -36,13 +36,18 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def places(bundles: dict[str, tuple[VAE, Path]], tmp_path_factory: pytest.TempPathFactory, peers: Any) -> list[Path]:
-    """The bundles that ship, a convolutional one, one with open sides and attention, and an imported one."""
+    """The bundles that ship, a convolutional one, one with open sides and attention, an imported one, and variants."""
     folder = tmp_path_factory.mktemp("old")
     config = VAEConfig(net="resnet", input_shape=(3, 8, 8), latent=2, hidden=(4, 8), blocks=1, attention=True)
     reparam_export.export(VAE.build(config, seed=3), folder / "spatial")
+    small = VAEConfig(net="conv", input_shape=(3, 16, 16), latent=5, hidden=(16, 32))
+    x = np.random.default_rng(3).random((32, 3, 16, 16), np.float32)
+    precisions = ("fp32", "fp16", "int8")
+    model = VAE.build(small, seed=7)
+    reparam_export.export(model, folder / "int8", precision=precisions, calibrate=x, keep_slower=True)
     reparam_export.import_optimum(peers(folder / "peer").write(), folder / "imported")
     shipped = [ROOT / "models" / name for name in BUNDLES[:2]]
-    return [*shipped, bundles["conv-gaussian-scaled"][1], folder / "spatial", folder / "imported"]
+    return [*shipped, bundles["conv-gaussian-scaled"][1], folder / "spatial", folder / "imported", folder / "int8"]
 
 
 def run(python: Path | str, places: list[Path], out: Path) -> tuple[str, Outputs]:

@@ -10,7 +10,7 @@ import torch
 
 import reparam
 import reparam_export
-from reparam.bundle.manifest import decode_manifest
+from reparam.bundle.strict import decode_manifest
 from reparam.errors import BundleError
 from reparam_train.checkpoint import read_run
 from reparam_train.data import Data, load

@@ -21,6 +21,7 @@ from hypothesis import settings
 
 import reparam
 from reparam.cli.main import main
+from reparam.testing import messages
 
 settings.register_profile("reparam", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("reparam")
@@ -29,51 +30,16 @@ DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
 
 
 class Onnx:
-    """ONNX files in protobuf's wire format, as few lines as it takes. Field numbers are onnx.proto3's."""
+    """Graphs of the tests' tiny bundles, and the messages that they are made of."""
 
-    @staticmethod
-    def varint(number: int) -> bytes:
-        out, number = bytearray(), number % 2**64
-        while number > 0x7F:
-            out.append(number & 0x7F | 0x80)
-            number >>= 7
-        return bytes([*out, number])
-
-    @classmethod
-    def field(cls, number: int, value: int | str | bytes) -> bytes:
-        if isinstance(value, int):
-            return cls.varint(number << 3) + cls.varint(value)
-        data = value.encode() if isinstance(value, str) else value
-        return cls.varint(number << 3 | 2) + cls.varint(len(data)) + data
-
-    @classmethod
-    def message(cls, *fields: tuple[int, int | str | bytes]) -> bytes:
-        return b"".join(cls.field(number, value) for number, value in fields)
-
-    @classmethod
-    def value(cls, name: str, *shape: int | str) -> bytes:
-        """A float32 input or output; a size by name is dynamic."""
-        sizes = b"".join(cls.field(1, cls.field(1 if isinstance(size, int) else 2, size)) for size in shape)
-        return cls.message((1, name), (2, cls.field(1, cls.message((1, 1), (2, sizes)))))
-
-    @classmethod
-    def node(cls, operator: str, inputs: str, outputs: str, *more: tuple[int, int | str | bytes]) -> bytes:
-        names = [(1, name) for name in inputs.split()] + [(2, name) for name in outputs.split()]
-        return cls.message(*names, (3, f"{operator} {outputs}"), (4, operator), *more)
-
-    @classmethod
-    def integers(cls, name: str, *values: int) -> bytes:
-        """A one-dimensional int64 initializer."""
-        return cls.message((1, len(values)), (2, 7), (8, name), (9, np.array(values, "<i8").tobytes()))
-
-    @classmethod
-    def graph(cls, nodes: list[bytes], inputs: list[bytes], outputs: list[bytes], *more: tuple[int, Any]) -> bytes:
-        parts = [(1, node) for node in nodes] + [(11, value) for value in inputs] + [(12, value) for value in outputs]
-        return cls.message(*parts, (2, "graph"), *more)
-
-    @classmethod
-    def model(cls, graph: bytes, *more: tuple[int, Any], opset: int = 18, ir_version: int = 9) -> bytes:
-        return cls.message((1, ir_version), (7, graph), (8, cls.message((1, ""), (2, opset))), *more)
+    varint = staticmethod(messages.varint)
+    field = staticmethod(messages.field)
+    message = staticmethod(messages.message)
+    value = staticmethod(messages.value)
+    node = staticmethod(messages.node)
+    integers = staticmethod(messages.integers)
+    graph = staticmethod(messages.graph)
+    model = staticmethod(messages.model)
 
     @classmethod
     def encoder(cls, *nodes: bytes, width: int = 2, **options: Any) -> bytes:

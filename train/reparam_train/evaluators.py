@@ -29,16 +29,16 @@ from reparam_train.options import Device as DeviceName
 MAX_BATCH: Final = 256
 
 
-def rows(data: str, *, split: str, limit: int | None, target: Path) -> npt.NDArray[np.float32]:
+def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> npt.NDArray[np.float32]:
     """The rows of a source that a run or bundle is evaluated on: split, read and binarised as its training did.
 
     Args:
         data: what `reparam train` takes.
         split: "train", "test", or "all".
         limit: the first so many rows, None for all.
-        target: the run or bundle, which says how its training saw its rows.
+        target: the run or bundle, which says how its training saw its rows; None where a model says nothing of it.
     """
-    seen = _seen_by(target)
+    seen = _Seen() if target is None else _seen_by(target)
     found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
     parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
     return np.concatenate([part.batch(np.arange(len(part))[:limit]) for part in parts])[:limit]

@@ -18,8 +18,8 @@ from reparam.bundle.manifest import (
     Manifest,
     Precision,
     Role,
-    decode_manifest,
 )
+from reparam.bundle.strict import decode_manifest
 from reparam.bundle.writer import repair
 from reparam.errors import BundleError, BundleNotFound, OptionError
 

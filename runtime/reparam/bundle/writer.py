@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode_manifest
+from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES
+from reparam.bundle.strict import decode_manifest
 from reparam.errors import BundleError, OutputError
 from reparam.files.atomic import as_output_error, sync_folder
 

@@ -20,6 +20,7 @@ def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> 
     """
     import msgspec
 
+    from reparam.verification import told
     from reparam.verification import verify as run
 
     results = run(bundle, device=device, threads=threads)
@@ -28,8 +29,8 @@ def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> 
         return
     for result in results:
         click.echo(
-            f"{result.precision} on {result.provider} {result.onnxruntime}: within "
-            f"{result.bound.absolute:g} + {result.bound.relative:g} |value| of the source model"
+            f"{result.precision} on {result.provider} {result.onnxruntime}: within {told(result.bound)} "
+            "of the source model"
         )
         for name, worst in result.worst.items():
             click.echo(f"  {name:<10} worst absolute error {worst.absolute:.2e}")

@@ -10,3 +10,8 @@ class Face:
     def _rows(self) -> Rows:
         """The sessions of this process."""
         raise NotImplementedError
+
+
+def rows_of(model: Face) -> Rows:
+    """The engine behind a model, for the rooms that stand on it."""
+    return model._rows  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  the class above

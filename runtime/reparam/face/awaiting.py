@@ -1,0 +1,76 @@
+"""The calls of `VAE` for asyncio: the same arguments and results, computed away from the event loop."""
+
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+
+from reparam.arrays import FloatArray
+from reparam.engine.pool import Pool
+from reparam.face.coding import Coding
+from reparam.posterior import Posterior
+
+
+class Awaiting(Coding):
+    """The part of `VAE` for tasks.
+
+    Each call runs on a thread of the model's own; arrays must not be changed before it is done. A task that is
+    cancelled while its call waits for a thread never runs it; one that runs is ended, its result dropped. For many
+    small calls at a time a `Batcher` does more.
+    """
+
+    _pool: Pool
+
+    async def aencode(
+        self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
+    ) -> Posterior:
+        """`encode` for a task: x [n, *input] to the posterior of each row."""
+        return await self._pool.run(partial(self.encode, x, out=out, allow_nan=allow_nan))
+
+    async def asample(
+        self,
+        x: npt.NDArray[Any],
+        *,
+        eps: npt.NDArray[Any] | None = None,
+        seed: int | None = None,
+        first_row: int = 0,
+        out: FloatArray | None = None,
+        allow_nan: bool = False,
+    ) -> FloatArray:
+        """`sample` for a task: x [n, *input] to z, float32 [n, *latent]."""
+        return await self._pool.run(
+            partial(self.sample, x, eps=eps, seed=seed, first_row=first_row, out=out, allow_nan=allow_nan)
+        )
+
+    async def adecode(
+        self, z: npt.NDArray[Any], *, out: npt.NDArray[Any] | None = None, allow_nan: bool = False
+    ) -> npt.NDArray[Any]:
+        """`decode` for a task: z [n, *latent] to x_hat [n, *input]."""
+        return await self._pool.run(partial(self.decode, z, out=out, allow_nan=allow_nan))
+
+    async def areconstruct(
+        self,
+        x: npt.NDArray[Any],
+        *,
+        eps: npt.NDArray[Any] | None = None,
+        seed: int | None = None,
+        first_row: int = 0,
+        out: npt.NDArray[Any] | None = None,
+        allow_nan: bool = False,
+    ) -> npt.NDArray[Any]:
+        """`reconstruct` for a task: x [n, *input] to x_hat, of the same shape."""
+        return await self._pool.run(
+            partial(self.reconstruct, x, eps=eps, seed=seed, first_row=first_row, out=out, allow_nan=allow_nan)
+        )
+
+    async def agenerate(
+        self,
+        n: int,
+        *,
+        seed: int,
+        first_row: int = 0,
+        size: tuple[int, int] | None = None,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """`generate` for a task: x_hat [n, *input] of n draws from the prior."""
+        return await self._pool.run(partial(self.generate, n, seed=seed, first_row=first_row, size=size, out=out))
