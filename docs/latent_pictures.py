@@ -47,7 +47,7 @@ def paths() -> dict[str, Any]:
             "latent_paths.png",
             {f"{path}, pair {pair + 1}": found[path][pair] for pair in range(2) for path in ("linear", "spherical")},
             columns=11,
-            scale=0.02,
+            scale=0.018,
         )
         # the norms halfway, of all hundred pairs of ends
         from reparam.paths import between
@@ -108,7 +108,7 @@ def digits_numbers() -> dict[str, Any]:
 
 def histogram(scores: dict[str, npt.NDArray[np.float64]]) -> None:
     """Scores of each group of rows."""
-    page = figure(6.4, 2.4)
+    page = figure(5.6, 2.2)
     axes = page.add_subplot()
     edges = np.linspace(min(map(np.min, scores.values())), max(map(np.max, scores.values())), 80)
     for name, values in scores.items():

@@ -69,11 +69,11 @@ def picture(vae: reparam.VAE, x: Array) -> None:
     tiles = {f"overlap {overlap}": vae.reconstruct(x, tile=(64, 64), overlap=overlap) for overlap in (0, 16)}
     whole = vae.reconstruct(x)
     parts = {"x": x, "one run": whole, **tiles}
-    parts |= {f"{title}: difference": np.abs(image - whole) * 2 for title, image in tiles.items()}
-    page = figure(7.2, 5.1)
+    parts |= {f"{title}: error, x 4": np.abs(image - whole) * 4 for title, image in tiles.items()}
+    page = figure(4.2, 3.1)
     for axes, (title, image) in zip(page.subplots(2, 3).flat, parts.items(), strict=True):
-        axes.imshow(image[0, 0, 32:128, 32:128], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(title, fontsize=9)
+        axes.imshow(image[0, 0, 36:100, 36:100], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title, fontsize=8)
         axes.set_axis_off()
     (DOCS / "latent_tiles.png").write_bytes(png(page))
 

@@ -7,9 +7,9 @@ from reparam import errors
 
 if TYPE_CHECKING:
     from reparam.anomaly import p_values
-    from reparam.engine.device_arrays import DeviceArrays
     from reparam.batching.batcher import Batcher
     from reparam.batching.queue import BatcherStats
+    from reparam.engine.device_arrays import DeviceArrays
     from reparam.engine.info import Info, Placement
     from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
