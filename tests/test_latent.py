@@ -18,7 +18,8 @@ TILES = json.loads((DOCS / "latent_tiles.json").read_text())
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```([\w ]*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    return [text for found, text in fenced if found == kind]
 
 
 def told(name: str) -> str:

@@ -5,6 +5,7 @@ encoded rows after training mends that without training again: Ghosh, Sajjadi, V
 Variational to Deterministic Autoencoders" (2020), section 4. Needs the extra `aggregate`.
 """
 
+import math
 import warnings
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ def fit_mixture(z: FloatArray, *, components: int, seed: int) -> GaussianMixture
         InputError: too few rows.
     """
     components, seed = whole("components", components, low=1), check_seed(seed)
-    flat = z.reshape(len(z), -1).astype(np.float64)
+    flat = z.reshape(len(z), math.prod(z.shape[1:])).astype(np.float64)
     if len(flat) < max(2, components):
         raise InputError(f"x: must have at least {max(2, components)} rows for {components} components, got {len(z)}")
     if flat.shape[1] > _LARGEST:

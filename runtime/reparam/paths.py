@@ -1,5 +1,6 @@
 """Paths through the latent space: lines and arcs between two latents, and one dimension varied."""
 
+import math
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -46,7 +47,8 @@ def between(start: FloatArray, end: FloatArray, *, steps: int, path: Path) -> Fl
     if path not in PATHS:
         raise OptionError(f"path: must be one of {', '.join(PATHS)}, got {path!r}")
     place = np.linspace(0, 1, steps).reshape(1, steps, 1)
-    a, b = (ends.reshape(len(ends), 1, -1).astype(np.float64) for ends in (start, end))  # [n, 1, d]
+    wide = math.prod(start.shape[1:])
+    a, b = (ends.reshape(len(ends), 1, wide).astype(np.float64) for ends in (start, end))  # [n, 1, d]
     found = (_arc if path == "spherical" else _line)(a, b, place).astype(np.float32)
     points = found.reshape(len(start), steps, *start.shape[1:])
     points[:, 0], points[:, -1] = start, end
@@ -94,8 +96,8 @@ def traversed(z: FloatArray, dimensions: list[int], values: npt.NDArray[Any]) ->
         float32 [n, len(dimensions), steps, *latent].
     """
     n, latent = len(z), z.shape[1:]
-    flat = z.reshape(n, 1, 1, -1)
-    found = np.broadcast_to(flat, (n, len(dimensions), len(values), flat.shape[3])).copy()
+    wide = math.prod(latent)
+    found = np.broadcast_to(z.reshape(n, 1, 1, wide), (n, len(dimensions), len(values), wide)).copy()
     for row, dimension in enumerate(dimensions):
         found[:, row, :, dimension] = values
     return found.reshape(n, len(dimensions), len(values), *latent)

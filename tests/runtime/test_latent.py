@@ -131,6 +131,12 @@ def test_a_traversal_of_rows_is_that_of_their_means_and_spans_the_prior_evenly(v
     )
 
 
+def test_no_rows_and_no_dimensions_give_no_traversals(vae: reparam.VAE, rows_of: Rows) -> None:
+    assert vae.traverse(rows_of(0), [0, 1], steps=3).shape == (0, 2, 3, 1, 8, 8)
+    assert vae.traverse(rows_of(2), [], steps=3).shape == (2, 0, 3, 1, 8, 8)
+    assert vae.interpolate(rows_of(0), rows_of(0), steps=3, path="spherical").shape == (0, 3, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -271,6 +277,8 @@ def test_fitting_refuses_too_few_rows_and_says_which_extra_is_missing(
 ) -> None:
     with pytest.raises(InputError, match=r"^x: must have at least 10 rows for 10 components, got 9"):
         vae.fit_prior(rows_of(9))
+    with pytest.raises(InputError, match=r"^x: must have at least 2 rows for 1 components, got 0"):
+        vae.fit_prior(rows_of(0), components=1)
     code = (
         "import sys; sys.modules['sklearn'] = None\nimport numpy, reparam\n"
         "reparam.load(sys.argv[1], device='cpu').fit_prior(numpy.zeros((20, 1, 8, 8), 'float32'))"
