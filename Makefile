@@ -5,6 +5,8 @@ READY := .venv/.ready
 LEAN := .venv-runtime/bin
 ORT118 := onnxruntime==1.18.1 numpy==1.26.4
 OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
+# two or more processes, each with one thread: torch's threads and another process on two cores slow each other tenfold
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -34,19 +36,21 @@ demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 	@rm -rf build/demo
 	$(BIN)/reparam demo --out build/demo --device cpu
 
+test test-all test-runtime test-oldest: export OMP_NUM_THREADS ?= 1
+
 test: $(READY) test-runtime .venv-ort118/.ready ## All tests but the slow ones, in the full environment and in the runtime's own
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow and not gpu'
 
 test-all: $(READY) test-runtime test-oldest .venv-ort118/.ready ## All tests, the slow ones too
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest $(TOGETHER) -m 'not gpu'
 
 test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
-	$(LEAN)/python -m pytest -m 'not slow and not gpu' tests/runtime
+	$(LEAN)/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/runtime
 
 test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml promises
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
-	.venv-oldest/bin/python -m pytest -m 'not slow and not gpu' tests/runtime
+	.venv-oldest/bin/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/runtime
 
 test-onnxruntime-118: $(READY) .venv-ort118/.ready ## Exported files on onnxruntime 1.18, held against the newest
 	$(BIN)/python -m pytest tests/export/test_onnxruntime_118.py

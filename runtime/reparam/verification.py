@@ -11,6 +11,8 @@ import numpy.typing as npt
 from reparam.bundle.golden import Case, Vectors, decode_golden
 from reparam.bundle.manifest import Bound, Precision, Verification, Worst
 from reparam.bundle.reader import Bundle, read_bundle
+from reparam.engine.device import warn_caller
+from reparam.engine.instructions import has_int8
 from reparam.engine.pair import Pair, start_pair
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import VerificationError
@@ -106,6 +108,8 @@ def verify(
 ) -> tuple[Verification, ...]:
     """Replays a bundle's golden vectors here, in every precision that it holds.
 
+    int8 is left out with a Python warning on a CPU without instructions for it, where its products may saturate.
+
     Args:
         path: the bundle's folder.
         device: as for `load`.
@@ -125,6 +129,8 @@ def verify(
         ['fp32']
     """
     bundle = read_bundle(Path(path), golden=True, follow_links=follow_links)
-    return tuple(
-        replay(bundle, device=device, precision=precision, threads=threads) for precision in bundle.manifest.precisions
-    )
+    precisions = list(bundle.manifest.precisions)
+    if "int8" in precisions and not has_int8():
+        precisions.remove("int8")
+        warn_caller("verify leaves out int8: this CPU has no instructions for it (VNNI, AMX or ARM's dot product)")
+    return tuple(replay(bundle, device=device, precision=precision, threads=threads) for precision in precisions)

@@ -1,6 +1,7 @@
 """The golden vectors, replayed: what `verify` accepts, what it refuses, and what it makes of a damaged archive."""
 
 import io
+import json
 import shutil
 import warnings
 import zipfile
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reparam
+from reparam.engine.instructions import has_int8
 from reparam.errors import BundleError, ReparamError, VerificationError
 
 Maker = Callable[..., Path]
@@ -157,3 +159,36 @@ def test_verify_finds_a_bundle_as_load_does(tmp_path: Path, bundle: Path) -> Non
     with pytest.raises(FileNotFoundError, match="no such folder"):
         reparam.verify(tmp_path / "nowhere", device="cpu")
     assert reparam.verify(str(bundle), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "replayed"), [("sse2 avx512_vnni", ["fp32", "int8"]), ("sse2 avx2", ["fp32"])]
+)
+def test_int8_is_left_out_with_a_warning_where_the_cpu_has_no_instructions_for_it(
+    tiny: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instructions: str, replayed: list[str]
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor : 0\nflags : {instructions}\n")
+    monkeypatch.setattr("reparam.engine.instructions._CPUINFO", cpuinfo)
+    has_int8.cache_clear()
+    folder = with_int8(tiny(tmp_path / "b", golden=archive()))
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            assert [done.precision for done in reparam.verify(folder, device="cpu")] == replayed
+            chosen = reparam.load(folder, device="cpu", prefer="speed").info().precision
+        assert chosen == replayed[-1]
+        assert [str(w.message).partition(":")[0] for w in seen] == ["verify leaves out int8"] * (len(replayed) == 1)
+    finally:
+        has_int8.cache_clear()
+
+
+def with_int8(folder: Path) -> Path:
+    """The bundle with its own graphs once more as int8."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for graph in list(manifest["graphs"]):
+        other = f"{graph['role']}.int8.onnx"
+        shutil.copy(folder / graph["file"], folder / other)
+        manifest["graphs"].append(graph | {"file": other, "precision": "int8"})
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
