@@ -11,7 +11,7 @@ SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
-.PHONY: bench bench-batcher bench-train bench-int8 model model-mnist clean
+.PHONY: bench bench-stream bench-batcher bench-train bench-int8 model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ format: $(READY) ## Let ruff put the code in order
 bench: $(READY) ## What the runtime costs above bare onnxruntime, and what a program pays before its first result
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/startup.py
+
+bench-stream: $(READY) ## Rows a second and memory of a large file through encode; GIGABYTES=4 for a larger one
+	$(BIN)/python benchmarks/streaming.py $(GIGABYTES)
 
 bench-batcher: $(READY) ## What a Batcher gains for 64 callers of single rows, in one paired run
 	$(BIN)/python benchmarks/batcher.py

@@ -50,14 +50,14 @@ FLOORS = [
     {"errors", "philox"},
     {"integers"},
     {"laws"},
-    {"posterior", "arrays", "files", "mixture", "paths", "aggregate", "anomaly"},
+    {"posterior", "arrays", "files", "running", "mixture", "paths", "aggregate", "anomaly"},
     {"bundle"},
     {"engine", "likelihood"},
     {"scores"},
     {"evaluation"},
     {"face", "verification", "pictures", "testing"},
     {"vae"},
-    {"batching"},
+    {"jobs", "batching"},
     {"cli"},
 ]
 

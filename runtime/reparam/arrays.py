@@ -109,8 +109,18 @@ def check_rows(
     return rows_in
 
 
-def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool) -> npt.NDArray[Any]:
+def read_rows(
+    array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool, first: int = 0
+) -> npt.NDArray[Any]:
     """Rows start to stop as contiguous float32 in native byte order, or uint8, without a copy where they already are.
+
+    Args:
+        array: checked rows.
+        start: the first row to read.
+        stop: the row after the last.
+        name: the argument's name, for messages.
+        allow_nan: let NaN and infinite values through.
+        first: number of the array's first row, for messages: not 0 where the array is a part of the rows.
 
     Raises:
         InputError: a value is NaN or infinite (also once rounded to float32), unless `allow_nan`.
@@ -125,7 +135,8 @@ def read_rows(array: npt.NDArray[Any], start: int, stop: int, *, name: str, allo
         place = np.argwhere(~np.isfinite(rows))[0]
         value = rows[tuple(place)]
         raise InputError(
-            f"{name}: must be finite, got {value} at row {start + int(place[0])}, column {_list(tuple(place[1:]))}; "
+            f"{name}: must be finite, got {value} at row {first + start + int(place[0])}, "
+            f"column {_list(tuple(place[1:]))}; "
             "clean the data, or in Python pass allow_nan=True"
         )
     return rows

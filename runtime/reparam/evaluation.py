@@ -1,19 +1,18 @@
 """The field's evaluation of a model over a data set: means of per-row scores, with what they mean beside them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
+from reparam.engine.parts import Chunks
 from reparam.engine.rows import Rows
 from reparam.errors import InputError
 from reparam.integers import whole
-from reparam.laws import Law
-from reparam.likelihood import Nats
-from reparam.scores import Terms, elbo_terms, log_likelihood
+from reparam.running import Running
+from reparam.scores import elbo_terms, log_likelihood
 
 _ACTIVE: Final = 0.01  # variance of a unit's mean above which Burda et al. count it
 
@@ -51,51 +50,47 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate_rows(
-    rows: Rows, x: npt.NDArray[Any], *, seed: int, samples: int, progress: Callable[[int], None]
+    rows: Rows,
+    x: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
+    *,
+    seed: int,
+    samples: int,
+    progress: Callable[[int], None],
 ) -> Evaluation:
-    """Scores checked rows and summarises them; see `reparam.VAE.evaluate`."""
-    if len(x) == 0:
-        raise InputError("x: must have at least one row to be evaluated, got none")
+    """Scores rows, a chunk at a time, and summarises them; see `reparam.VAE.evaluate`."""
     samples = whole("samples", samples, low=0, high=2**30 - 1)
-    terms = elbo_terms(rows, x, seed=seed, first_row=0, allow_nan=False)
-    found = None
-    if samples:
-        found = log_likelihood(rows, x, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress)
-    dimensions = math.prod(rows.manifest.input.shape)
-    return summarise(terms, found, seed=seed, samples=samples, dimensions=dimensions, law=rows.law())
-
-
-def summarise(
-    terms: Terms, log_likelihood: Nats | None, *, seed: int, samples: int, dimensions: int, law: Law
-) -> Evaluation:
-    """The evaluation of rows from their scores.
-
-    Args:
-        terms: of at least one row.
-        log_likelihood: importance-sampled, [n], or None.
-        seed: of the noise.
-        samples: draws a row for log_likelihood, 0 for none.
-        dimensions: values in one row of x.
-        law: of the noise; a uniform posterior is zero where the prior is not, so its estimate stays a bound.
-    """
-    mean = terms.mean.reshape(len(terms.mean), -1).astype(np.float64)  # [n, latent]
-    rate, distortion = float(terms.rate.mean()), float(terms.distortion.mean())
+    law, own = rows.law(), rows
+    rate, distortion, mean, likelihood = Running(), Running(), Running(), Running()
+    for own, first, chunk in Chunks(rows, x if isinstance(x, Iterator) else iter([x]), "x"):
+        terms = elbo_terms(own, chunk, seed=seed, first_row=0, allow_nan=False, first=first)
+        rate.add(terms.rate)
+        distortion.add(terms.distortion)
+        mean.add(terms.mean.reshape(len(chunk), -1))  # [n, latent]
+        if samples:
+            likelihood.add(
+                log_likelihood(
+                    own, chunk, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress, first=first
+                )
+            )
+    if mean.rows == 0:
+        raise InputError("x: must have at least one row to be evaluated, got none")
     nll = nll_se = None
-    if log_likelihood is not None:
-        n = len(log_likelihood)
-        nll = -float(log_likelihood.mean())
-        nll_se = float(log_likelihood.std(ddof=min(1, n - 1))) / math.sqrt(n)
+    if samples:
+        nll = -float(likelihood.mean)
+        nll_se = math.sqrt(float(likelihood.variance(ddof=min(1, mean.rows - 1))) / mean.rows)
+    negative_elbo = float(rate.mean) + float(distortion.mean)
+    variance = mean.variance()
     return Evaluation(
-        rows=len(mean),
+        rows=mean.rows,
         seed=seed,
-        negative_elbo=rate + distortion,
-        rate=rate,
-        distortion=distortion,
+        negative_elbo=negative_elbo,
+        rate=float(rate.mean),
+        distortion=float(distortion.mean),
         samples=samples,
         nll=nll,
         nll_se=nll_se,
-        nll_is_bound=law == "uniform",
-        bits_per_dim=(rate + distortion if nll is None else nll) / (dimensions * math.log(2.0)),
-        active_units=int((mean.var(axis=0) > _ACTIVE).sum()),
-        latent=mean.shape[1],
+        nll_is_bound=law == "uniform",  # a uniform posterior is zero where the prior is not
+        bits_per_dim=(negative_elbo if nll is None else nll) / (math.prod(own.input) * math.log(2.0)),
+        active_units=int((variance > _ACTIVE).sum()),
+        latent=variance.size,
     )

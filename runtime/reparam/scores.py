@@ -51,20 +51,29 @@ def _decoded(pair: Pair, z: FloatArray) -> dict[str, FloatArray]:
     return dict(zip(names, pair.decoder.run(names, {"z": z}), strict=True))
 
 
-def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, allow_nan: bool) -> Terms:
+def elbo_terms(rows: Rows, x: npt.NDArray[Any], *, seed: int, first_row: int, allow_nan: bool, first: int = 0) -> Terms:
     """Rate and distortion of each row at draw 0.
+
+    Args:
+        rows: the sessions.
+        x: checked rows [n, *input].
+        seed: of the noise.
+        first_row: number of the first row.
+        allow_nan: let NaN and infinite values through.
+        first: rows before x, where it is a part of all rows; they count to the number of the first row too.
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), equation 3, with the KL in closed form.
     """
     law, likelihood, seed = rows.law(), rows.likelihood(), check_seed(seed)
-    eps_of = rows.noise_of(None, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
+    eps_of = rows.noise_of(None, seed=seed, first_row=first_row, rows=first + len(x), allow_nan=allow_nan)
 
     def step(pair: Pair, part: FloatArray, start: int, stop: int) -> list[FloatArray]:
         return pair.encoder.run(["mean", "logvar", "z"], {"x": part, "eps": eps_of(start, stop)})
 
     rate, distortion = np.empty(len(x)), np.empty(len(x))
     means = np.empty((len(x), *rows.manifest.latent.shape), np.float32)
-    for start, stop, (mean, logvar, z) in rows.run(step, x, "x", allow_nan=allow_nan):
+    for begin, end, (mean, logvar, z) in rows.run(step, x, "x", allow_nan=allow_nan, first=first):
+        start, stop = begin - first, end - first
         means[start:stop] = mean
         rate[start:stop] = Posterior(mean, logvar, law).kl()
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
@@ -81,6 +90,7 @@ def log_likelihood(
     first_row: int,
     allow_nan: bool,
     advance: Callable[[int], None] = lambda _: None,
+    first: int = 0,
 ) -> Nats:
     """Log of 1/K sum over k of p(x given z_k) p(z_k) / q(z_k given x), of each row.
 
@@ -92,15 +102,17 @@ def log_likelihood(
         first_row: number of the first row.
         allow_nan: let NaN and infinite values through.
         advance: told how many rows are done, for progress.
+        first: rows before x, where it is a part of all rows; they count to the number of the first row too.
 
     Source: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8.
     """
     law, likelihood = rows.law(), rows.likelihood()
-    seed, first_row = check_seed(seed), check_first_row(first_row, len(x))
+    seed, first_row = check_seed(seed), check_first_row(first_row, first + len(x))
     found = np.empty(len(x))
-    for start, stop, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan):
+    for begin, end, (mean, logvar) in rows.run(rows.encode, x, "x", allow_nan=allow_nan, first=first):
+        start, stop = begin - first, end - first
         part = read_rows(x, start, stop, name="x", allow_nan=allow_nan)
-        ids = range(first_row + start, first_row + stop)
+        ids = range(first_row + begin, first_row + end)
         std = Posterior(mean, logvar, law).std  # float32 [rows, *latent]
         total = np.full(stop - start, -np.inf)
         for draw in range(samples):

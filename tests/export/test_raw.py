@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import reparam
 import reparam_export
+from reparam.cli.main import group
 from reparam.errors import InputError, InputTypeError, OptionError
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig
@@ -45,6 +47,26 @@ def test_raw_and_plain_graphs_agree_to_one_level(pair: tuple[Path, Path]) -> Non
         assert found.dtype == np.uint8
         levels = wanted.transpose(0, 2, 3, 1) * 255
         assert np.abs(found - levels).max() < 1
+
+
+@pytest.mark.parametrize("form", [0, 1], ids=["plain", "raw"])
+def test_commands_over_files_write_the_shape_and_dtype_of_the_calls(
+    pair: tuple[Path, Path], tmp_path: Path, form: int
+) -> None:
+    vae, commands = reparam.load(pair[form], device="cpu"), CliRunner()
+    grown = (12, 4) if vae.manifest.input.factors else None
+    x = vae.generate(10, seed=3, size=grown)
+    np.save(tmp_path / "x.npy", x)
+    wanted = {"sample": vae.sample(x, seed=7), "reconstruct": vae.reconstruct(x, seed=7), "generate": x}
+    size = [] if grown is None else ["--size", *map(str, grown)]
+    asked = {"sample": [tmp_path / "x.npy", "--seed", 7], "reconstruct": [tmp_path / "x.npy", "--seed", 7]}
+    for name, words in (asked | {"generate": [10, "--seed", 3, *size]}).items():
+        options = ["--out", tmp_path / "out.npy", "--device", "cpu", "--max-batch", 3]
+        done = commands.invoke(group, [name, str(pair[form]), *map(str, [*words, *options])])
+        assert done.exit_code == 0, done.output
+        found = np.load(tmp_path / "out.npy")
+        assert found.dtype == wanted[name].dtype
+        np.testing.assert_array_equal(found, wanted[name])
 
 
 def test_a_raw_bundle_verifies_and_names_its_form(pair: tuple[Path, Path]) -> None:

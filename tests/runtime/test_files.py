@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reparam.engine.threads import affinity, available_threads, cgroup_quota
+from reparam.engine.threads import affinity, available_threads, cgroup_quota, threads_each
 from reparam.errors import InputError, InputNotFound, OutputError, ReparamError
 from reparam.files import npy
 from reparam.files.atomic import atomic_file, write_bytes
@@ -232,6 +232,15 @@ def test_threads_are_the_smaller_of_affinity_and_quota_rounded_up(
     monkeypatch.setattr("reparam.engine.threads.cgroup_quota", lambda: quota)
     monkeypatch.setattr("reparam.engine.threads.affinity", lambda: cores)
     assert available_threads() == threads
+
+
+@pytest.mark.parametrize(("available", "processes", "threads"), [(8, 1, 8), (8, 3, 2), (8, 8, 1), (8, 20, 1)])
+def test_processes_share_the_threads_that_one_would_have(
+    monkeypatch: pytest.MonkeyPatch, available: int, processes: int, threads: int
+) -> None:
+    monkeypatch.setattr("reparam.engine.threads.cgroup_quota", lambda: None)
+    monkeypatch.setattr("reparam.engine.threads.affinity", lambda: available)
+    assert threads_each(processes) == threads
 
 
 def test_affinity_counts_the_processors_this_process_may_use() -> None:

@@ -3,16 +3,15 @@
 So that the two agree to rounding: rows, noise and sums are the runtime's; only the two graphs are this model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_rows
+from reparam.arrays import FloatArray
 from reparam.bundle.manifest import Golden, Input, Latent, Manifest, Mixed
 from reparam.engine.device import Device
 from reparam.engine.pair import Pair
@@ -22,14 +21,35 @@ from reparam.evaluation import Evaluation, evaluate_rows
 from reparam_train.data.columns import Column
 from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.data.sources import load_as
-from reparam_train.data.split import Binarize
+from reparam_train.data.split import Binarize, Split
 from reparam_train.options import DEVICES
 from reparam_train.options import Device as DeviceName
 
 MAX_BATCH: Final = 256
 
 
-def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> npt.NDArray[np.float32]:
+class SplitRows:
+    """The rows of some splits, one split after another, read in pieces as they are asked for."""
+
+    def __init__(self, splits: list[Split], limit: int | None) -> None:
+        self._splits = splits
+        self._limit = limit
+
+    def __len__(self) -> int:
+        """How many there are."""
+        rows = sum(map(len, self._splits))
+        return rows if self._limit is None else min(rows, self._limit)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        """Pieces, float32 [some, *shape], of bounded size."""
+        left = len(self)
+        for split in self._splits:
+            for places in split.head(left).pieces():
+                yield split.batch(places)
+                left -= len(places)
+
+
+def pieces(data: str, *, split: str, limit: int | None, target: Path | None) -> SplitRows:
     """The rows of a source that a run or bundle is evaluated on: split, read and binarised as its training did.
 
     Args:
@@ -40,8 +60,12 @@ def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> np
     """
     seen = _Seen() if target is None else _seen_by(target)
     found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
-    parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
-    return np.concatenate([part.batch(np.arange(len(part))[:limit]) for part in parts])[:limit]
+    return SplitRows({"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split], limit)
+
+
+def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> FloatArray:
+    """The same rows in one array, for those who want few of them."""
+    return np.concatenate(list(pieces(data, split=split, limit=limit, target=target)))
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ class TorchGraph:
 
 def evaluate(
     run: Path,
-    x: npt.NDArray[np.float32],
+    x: FloatArray | Iterator[FloatArray],
     *,
     seed: int,
     samples: int,
@@ -165,6 +189,5 @@ def evaluate(
     )
     decoder = TorchGraph(lambda feeds: dict(model.decode(feeds["z"])), where)
     pair = Pair(manifest, TorchGraph(encode, where), decoder, Device("cpu"), "fp32", threads or 0)
-    check_rows(x, name="x", row_shape=config.input_shape)
     with devices.torch_settings(threads):
         return evaluate_rows(Rows(pair, max_batch=MAX_BATCH), x, seed=seed, samples=samples, progress=progress)

@@ -3,18 +3,17 @@
 import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from reparam.errors import printable
 
 if TYPE_CHECKING:
+    from reparam.jobs.job import Job
     from reparam.vae import VAE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,6 +38,16 @@ def run_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def job_options(command: Command) -> Command:
+    """How a bundle runs over files that may be larger than memory."""
+    for option in (
+        click.option("--resume", is_flag=True, help="Go on where an earlier process was stopped."),
+        click.option("--workers", type=click.IntRange(min=1, max=256), default=1, show_default=True, help="Processes."),
+    ):
+        command = option(command)
+    return run_options(command)
 
 
 def seed_options(command: Command) -> Command:
@@ -73,58 +82,16 @@ def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int) ->
         yield vae
 
 
-def collect(
-    parts: Iterator[tuple[npt.NDArray[Any], ...]], rows: int, *shapes: tuple[int, ...], label: str
-) -> tuple[list[npt.NDArray[Any]], float]:
-    """A stream's parts as whole arrays, with a progress bar, and the seconds it took.
+def run(job: "Job", *, resume: bool, as_json: bool) -> None:
+    """Does a job and reports it; what `encode`, `sample`, `decode`, `reconstruct` and `generate` do."""
+    from reparam.jobs.run import run_job
 
-    Args:
-        parts: arrays of consecutive rows, so many each time as there are shapes.
-        rows: of all parts together.
-        shapes: of one row of each result, for a stream without rows.
-        label: of the progress bar.
-    """
-    begin = time.perf_counter()
-    outs: list[npt.NDArray[Any]] = [np.empty((0, *shape), np.float32) for shape in shapes]
-    first = 0
-    with progress(rows, label) as advance:
-        for part in parts:
-            if not first:
-                outs = [np.empty((rows, *values.shape[1:]), values.dtype) for values in part]
-            for out, values in zip(outs, part, strict=True):
-                out[first : first + len(values)] = values
-            first += len(part[0])
-            advance(len(part[0]))
-    return outs, time.perf_counter() - begin
+    done = run_job(job, resume=resume, progress=progress, note=_warn)
+    report_rows(rows=done.rows, kept=done.kept, seconds=done.seconds, files=dict(job.outs), as_json=as_json)
 
 
-def write_rows(
-    source: Path,
-    out: Path,
-    *,
-    op: Literal["sample", "decode", "reconstruct"],
-    result: Literal["z", "x_hat"],
-    bundle: Path,
-    eps: Path | None = None,
-    seed: int | None = None,
-    first_row: int = 0,
-    device: str,
-    threads: int | None,
-    max_batch: int,
-    as_json: bool,
-) -> None:
-    """The rows of a .npy file through one operation, into another; what `sample`, `decode` and `reconstruct` do."""
-    from reparam.files import npy
-    from reparam.files.atomic import check_place
-
-    check_place(out)
-    rows, noise = npy.read(source), None if eps is None else npy.read(eps)
-    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = vae.stream(rows, op=op, eps=noise, seed=seed, first_row=first_row)
-        shape = vae.manifest.latent.shape if result == "z" else vae.manifest.input.shape
-        (values,), seconds = collect(parts, len(rows), shape, label=op)
-    npy.write(out, values)
-    report_rows(rows=len(rows), seconds=seconds, files={result: out}, as_json=as_json)
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=2)  # told once the work is done, so that beside an error there is one line
 
 
 @contextlib.contextmanager
@@ -137,14 +104,17 @@ def progress(length: int, label: str) -> Generator[Callable[[int], None]]:
         yield bar.update
 
 
-def report_rows(*, rows: int, seconds: float, files: dict[str, Path], as_json: bool) -> None:
-    """What was done: rows, seconds, rows per second, and where the results lie."""
-    rate = rows / seconds if seconds else 0.0
+def report_rows(*, rows: int, kept: int, seconds: float, files: dict[str, Path], as_json: bool) -> None:
+    """What was done: rows, how many of them an earlier process had done, seconds, and where the results lie."""
+    rate = (rows - kept) / seconds if seconds else 0.0
     if as_json:
-        print_json({"rows": rows, "seconds": seconds, "rows_per_second": rate, **{k: str(v) for k, v in files.items()}})
+        document: dict[str, object] = {"rows": rows, "seconds": seconds, "rows_per_second": rate}
+        resumed = {"rows_resumed_from": kept} if kept else {}
+        print_json(document | resumed | {name: str(path) for name, path in files.items()})
         return
     places = ", ".join(f"{name} in {path}" for name, path in files.items())
-    click.echo(f"{rows:,} rows in {seconds:.2f} s ({rate:,.0f} rows/s): {places}")
+    told = f"{rows:,} rows" if not kept else f"{rows - kept:,} of {rows:,} rows"
+    click.echo(f"{told} in {seconds:.2f} s ({rate:,.0f} rows/s): {places}")
 
 
 def print_json(document: Any) -> None:

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
 from reparam.errors import MissingExtra
 
-EVALUATORS: Final = "reparam.evaluators"  # entry points: `rows` of a source, and `run`, which scores a run
+EVALUATORS: Final = "reparam.evaluators"  # entry points: `pieces` of a source, and `run`, which scores a run
 
 
 @click.command(short_help="ELBO, rate, distortion, nll of a run or bundle.")
@@ -47,14 +45,14 @@ def evaluate(
 
     from reparam.bundle.manifest import MANIFEST_NAME
 
-    x: npt.NDArray[np.float32] = _evaluator("rows")(data, split=split, limit=limit, target=target)
-    with progress(len(x) if samples else 0, "nll") as advance:
+    rows: Any = _evaluator("pieces")(data, split=split, limit=limit, target=target)
+    with progress(len(rows) if samples else 0, "nll") as advance:
         if (target / MANIFEST_NAME).exists() or not target.exists():
             with opened(target, device=device, threads=threads, max_batch=max_batch) as vae:
-                found = vae.evaluate(x, seed=seed, samples=samples, progress=advance)
+                found = vae.evaluate(iter(rows), seed=seed, samples=samples, progress=advance)
         else:
             found = _evaluator("run")(
-                target, x, seed=seed, samples=samples, device=device, threads=threads, progress=advance
+                target, iter(rows), seed=seed, samples=samples, device=device, threads=threads, progress=advance
             )
     document = msgspec.to_builtins(found)
     if as_json:

@@ -4,15 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import (
-    bundle_argument,
-    collect,
-    opened,
-    out_option,
-    report_rows,
-    run_options,
-    seed_options,
-)
+from reparam.cli.common import bundle_argument, job_options, out_option, run, seed_options
 
 
 @click.command(short_help="Draws from the prior, decoded.")
@@ -21,7 +13,7 @@ from reparam.cli.common import (
 @out_option("Where to write x_hat, .npy [n, *input].")
 @click.option("--size", type=(int, int), metavar="HEIGHT WIDTH", help="Of images, where the bundle leaves it open.")
 @seed_options
-@run_options
+@job_options
 def generate(
     bundle: Path,
     n: int,
@@ -33,6 +25,8 @@ def generate(
     device: str,
     threads: int | None,
     max_batch: int,
+    workers: int,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Write N draws from the prior, decoded. The same seed gives the same rows.
@@ -40,17 +34,21 @@ def generate(
     \b
     reparam generate models/digits 16 --seed 7 --out x.npy
     """
-    from reparam.files import npy
-    from reparam.files.atomic import check_place
+    from reparam.jobs.job import Job
 
     if seed is None:
         raise click.UsageError("give --seed, for example --seed 7: the same seed gives the same rows")
-    check_place(out)
-    with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
-        parts = (
-            (vae.generate(min(max_batch, n - first), seed=seed, first_row=first_row + first, size=size),)
-            for first in range(0, n, max_batch)
-        )
-        (x_hat,), seconds = collect(parts, n, vae.manifest.input.shape, label="generate")
-    npy.write(out, x_hat)
-    report_rows(rows=n, seconds=seconds, files={"x_hat": out}, as_json=as_json)
+    job = Job(
+        op="generate",
+        bundle=bundle,
+        outs={"x_hat": out},
+        rows=n,
+        size=size,
+        seed=seed,
+        first_row=first_row,
+        device=device,
+        threads=threads,
+        max_batch=max_batch,
+        workers=workers,
+    )
+    run(job, resume=resume, as_json=as_json)

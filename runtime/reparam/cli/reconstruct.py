@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import PATH, bundle_argument, noise_options, out_option, run_options, write_rows
+from reparam.cli.common import PATH, bundle_argument, job_options, noise_options, out_option, run
 
 
 @click.command(short_help="Rows through encoder and decoder.")
@@ -12,7 +12,7 @@ from reparam.cli.common import PATH, bundle_argument, noise_options, out_option,
 @click.argument("x", type=PATH)
 @out_option("Where to write x_hat, .npy [n, *input].")
 @noise_options
-@run_options
+@job_options
 def reconstruct(
     bundle: Path,
     x: Path,
@@ -24,6 +24,8 @@ def reconstruct(
     device: str,
     threads: int | None,
     max_batch: int,
+    workers: int,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Write x_hat of each row of X, a .npy file [n, *input]: from the posterior's mean, or a sample with --seed.
@@ -31,17 +33,19 @@ def reconstruct(
     \b
     reparam reconstruct models/digits x.npy --out x_hat.npy
     """
-    write_rows(
-        x,
-        out,
+    from reparam.jobs.job import Job
+
+    job = Job(
         op="reconstruct",
-        result="x_hat",
         bundle=bundle,
+        outs={"x_hat": out},
+        source=x,
         eps=eps,
         seed=seed,
         first_row=first_row,
         device=device,
         threads=threads,
         max_batch=max_batch,
-        as_json=as_json,
+        workers=workers,
     )
+    run(job, resume=resume, as_json=as_json)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from reparam.cli.common import PATH, bundle_argument, noise_options, out_option, run_options, write_rows
+from reparam.cli.common import PATH, bundle_argument, job_options, noise_options, out_option, run
 
 
 @click.command(short_help="One draw of each row's posterior.")
@@ -12,7 +12,7 @@ from reparam.cli.common import PATH, bundle_argument, noise_options, out_option,
 @click.argument("x", type=PATH)
 @out_option("Where to write z, .npy [n, latent].")
 @noise_options
-@run_options
+@job_options
 def sample(
     bundle: Path,
     x: Path,
@@ -24,6 +24,8 @@ def sample(
     device: str,
     threads: int | None,
     max_batch: int,
+    workers: int,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Write one draw z from the posterior of each row of X, a .npy file [n, *input].
@@ -34,17 +36,19 @@ def sample(
     \b
     reparam sample models/digits x.npy --seed 7 --out z.npy
     """
-    write_rows(
-        x,
-        out,
+    from reparam.jobs.job import Job
+
+    job = Job(
         op="sample",
-        result="z",
         bundle=bundle,
+        outs={"z": out},
+        source=x,
         eps=eps,
         seed=seed,
         first_row=first_row,
         device=device,
         threads=threads,
         max_batch=max_batch,
-        as_json=as_json,
+        workers=workers,
     )
+    run(job, resume=resume, as_json=as_json)

@@ -10,6 +10,7 @@ from reparam.arrays import FloatArray, check_rows, in_numpy, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.pair import Pair, session_of
 from reparam.errors import ClosedError, InputError, OptionError
+from reparam.files.paging import Pages
 from reparam.integers import whole
 from reparam.laws import Law, check_seed, noise
 
@@ -142,15 +143,36 @@ class Rows:
 
     # -- running -------------------------------------------------------------------------------------------------
 
-    def chunks(self, n: int) -> Iterator[tuple[int, int]]:
-        """Start and stop of each chunk of n rows."""
-        return ((start, min(start + self.max_batch, n)) for start in range(0, n, self.max_batch))
+    def chunks(self, n: int, begin: int = 0) -> Iterator[tuple[int, int]]:
+        """Start and stop of each chunk of the rows from begin to n."""
+        return ((start, min(start + self.max_batch, n)) for start in range(begin, n, self.max_batch))
 
-    def run(self, step: Step, rows: npt.NDArray[Any], name: str, *, allow_nan: bool) -> Iterator[Part]:
-        """Each chunk of rows through a step: its start, its stop and its outputs."""
-        pair = self.pair
-        for start, stop in self.chunks(len(rows)):
-            yield start, stop, step(pair, read_rows(rows, start, stop, name=name, allow_nan=allow_nan), start, stop)
+    def run(
+        self,
+        step: Step,
+        rows: npt.NDArray[Any],
+        name: str,
+        *,
+        allow_nan: bool,
+        first: int = 0,
+        span: tuple[int, int] | None = None,
+    ) -> Iterator[Part]:
+        """Each chunk of rows through a step: its start, its stop and its outputs.
+
+        Args:
+            step: what is done with a chunk.
+            rows: checked rows; pages of a large mapped file are given back as they are done.
+            name: of the rows, for messages.
+            allow_nan: let NaN and infinite values through.
+            first: number of the first row, where `rows` is a part of all rows; starts and stops count from it.
+            span: start and stop of the rows to run, None for all.
+        """
+        pair, pages = self.pair, Pages(rows)
+        begin, end = (0, len(rows)) if span is None else span
+        for start, stop in self.chunks(end, begin):
+            chunk = read_rows(rows, start, stop, name=name, allow_nan=allow_nan, first=first)
+            yield first + start, first + stop, step(pair, chunk, first + start, first + stop)
+            pages.read(stop - start)
 
     def results(
         self,
@@ -218,7 +240,13 @@ class Rows:
             key = check_seed(seed)
             return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), shape)
         given = check_rows(eps, name="eps", row_shape=shape, rows=rows)
-        return lambda start, stop: read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
+        pages = Pages(given)
+
+        def read(start: int, stop: int) -> FloatArray:
+            pages.read(stop - start)  # of the chunk before
+            return read_rows(given, start, stop, name="eps", allow_nan=allow_nan)
+
+        return read
 
     # -- steps ---------------------------------------------------------------------------------------------------
 

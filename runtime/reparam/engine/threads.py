@@ -60,3 +60,8 @@ def available_threads() -> int:
     quota = cgroup_quota()
     allowed = affinity()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def threads_each(processes: int) -> int:
+    """Threads of each of so many processes that share what this one may use; at least 1."""
+    return max(1, available_threads() // processes)

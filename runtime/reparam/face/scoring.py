@@ -1,6 +1,6 @@
 """How probable rows are: ELBO, importance-sampled log-likelihood, and the field's evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -81,12 +81,19 @@ class Scoring(Face):
         return -self.elbo(x, seed=seed, first_row=first_row, allow_nan=allow_nan)
 
     def evaluate(
-        self, x: npt.NDArray[Any], *, seed: int = 0, samples: int = 0, progress: Callable[[int], None] = lambda _: None
+        self,
+        x: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
+        *,
+        seed: int = 0,
+        samples: int = 0,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Evaluation:
         """Means over rows of what the field reports of a VAE: ELBO in rate and distortion, nll, bits per dimension.
 
+        Memory does not grow with the rows, and the result does not depend on how they are cut.
+
         Args:
-            x: at least one row, [n, *input].
+            x: at least one row, [n, *input], or an iterator of such arrays, as `stream` takes it.
             seed: 0 <= seed < 2^64.
             samples: draws a row for the importance-sampled nll; 0 leaves it out.
             progress: told how many rows of the importance sampling are done, a chunk at a time.
@@ -94,5 +101,4 @@ class Scoring(Face):
         Returns:
             Evaluation, in nats per row; its attributes say each number's meaning.
         """
-        rows, x = self._rows.for_x(x)
-        return evaluate_rows(rows, x, seed=seed, samples=samples, progress=progress)
+        return evaluate_rows(self._rows, x, seed=seed, samples=samples, progress=progress)

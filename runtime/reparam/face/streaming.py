@@ -1,13 +1,19 @@
 """Many rows, a part at a time, in order and in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
-from reparam.engine.rows import Noise
+from reparam.engine.parts import Arrays, Chunks, GivenNoise
+from reparam.engine.rows import Noise, Rows, Step
 from reparam.errors import OptionError
 from reparam.face.base import Face
+from reparam.integers import whole
+
+Op = Literal["encode", "sample", "decode", "reconstruct"]
+Outputs = Iterator[tuple[npt.NDArray[Any], ...]]
 
 
 class Streaming(Face):
@@ -15,43 +21,112 @@ class Streaming(Face):
 
     def stream(
         self,
-        rows: npt.NDArray[Any],
+        rows: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
         *,
-        op: Literal["encode", "sample", "decode", "reconstruct"],
-        eps: npt.NDArray[Any] | None = None,
+        op: Op,
+        eps: npt.NDArray[Any] | Iterator[npt.NDArray[Any]] | None = None,
         seed: int | None = None,
         first_row: int = 0,
+        start: int = 0,
+        stop: int | None = None,
         allow_nan: bool = False,
-    ) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    ) -> Outputs:
         """The same numbers as the call named by `op`, `max_batch` rows at a time, in order and in bounded memory.
 
+        Pages of a large array that is mapped read-only are given back once they are read. An array is checked at once,
+        an iterator's arrays as they come.
+
         Args:
-            rows: x [n, *input] (or z [n, *latent] for decode), for example a memory-mapped array.
+            rows: x [n, *input] (or z [n, *latent] for decode): an array, such as numpy.load(path, mmap_mode="r") gives,
+                or an iterator of such arrays with any numbers of rows, which are numbered across all of them.
             op: "encode" gives (mean, logvar), "sample" (z,), "decode" and "reconstruct" (x_hat,).
-            eps: for sample, and for reconstruct from samples; see `sample`.
+            eps: for sample, and for reconstruct from samples; see `sample`. An iterator's parts need not be those of
+                the rows.
             seed: in place of eps.
             first_row: number of the first row.
+            start: place of the first row to run, at most n. Row i gets the noise of row first_row + i wherever the
+                stream begins, so that parts of an array agree with the whole. Of an array alone.
+            stop: the place after the last row to run, None for n. Of an array alone.
             allow_nan: let NaN and infinite values through.
 
         Yields:
             Tuples of arrays of at most `max_batch` rows.
+
+        Raises:
+            OptionError: an unknown op, an option that it does not take, or start and stop of no part of the rows.
         """
         if op not in ("encode", "sample", "decode", "reconstruct"):
             raise OptionError(f"op: must be one of encode, sample, decode, reconstruct, got {op!r}")
         if op == "encode":
             self._rows.law()
-        name = "z" if op == "decode" else "x"
-        own, rows = self._rows.for_z(rows) if op == "decode" else self._rows.for_x(rows)
         noisy = eps is not None or seed is not None or first_row != 0
         if noisy and op in ("encode", "decode"):
             raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
+        noisy = noisy or op == "sample"
+        if isinstance(rows, Iterator) or isinstance(eps, Iterator):
+            if start != 0 or stop is not None:
+                raise OptionError("start, stop: name rows of an array; give rows and eps as arrays, or leave both out")
+            return self._of_parts(_iterator(rows), op, eps, seed, first_row, noisy=noisy, allow_nan=allow_nan)
+        own, rows = self._rows.for_z(rows) if op == "decode" else self._rows.for_x(rows)
+        start = whole("start", start, low=0, high=len(rows))
+        stop = len(rows) if stop is None else whole("stop", stop, low=start, high=len(rows))
         eps_of: Noise = own.no_noise
-        if op == "sample" or noisy:
+        if noisy:
             eps_of = own.noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
-        runs = {
-            "encode": own.encode,
-            "sample": own.sampler(eps_of),
-            "decode": own.decode,
-            "reconstruct": own.reconstructor(eps_of),
-        }
-        return (tuple(part) for _, _, part in own.run(runs[op], rows, name, allow_nan=allow_nan))
+        run = own.run(_step(own, op, eps_of), rows, _name(op), allow_nan=allow_nan, span=(start, stop))
+        return (tuple(outputs) for _, _, outputs in run)
+
+    def _of_parts(
+        self,
+        parts: Arrays,
+        op: Op,
+        eps: npt.NDArray[Any] | Arrays | None,
+        seed: int | None,
+        first_row: int,
+        *,
+        noisy: bool,
+        allow_nan: bool,
+    ) -> Outputs:
+        if noisy:  # refused here and now, as for arrays
+            none = None if eps is None else np.empty((0, *self._rows.latent), np.float32)
+            self._rows.noise_of(none, seed=seed, first_row=first_row, rows=0, allow_nan=allow_nan)
+        given = None if eps is None else GivenNoise(_iterator(eps), allow_nan=allow_nan)
+
+        def noise_of(own: Rows, rows: int) -> Noise:
+            if not noisy:
+                return own.no_noise
+            if given is not None:
+                return given.of(own)
+            return own.noise_of(None, seed=seed, first_row=first_row, rows=rows, allow_nan=allow_nan)
+
+        return _run_parts(Chunks(self._rows, parts, _name(op)), op, noise_of, given, allow_nan=allow_nan)
+
+
+def _iterator(rows: npt.NDArray[Any] | Arrays) -> Arrays:
+    return rows if isinstance(rows, Iterator) else iter([rows])
+
+
+def _step(own: Rows, op: Op, eps_of: Noise) -> Step:
+    steps: dict[Op, Step] = {
+        "encode": own.encode,
+        "sample": own.sampler(eps_of),
+        "decode": own.decode,
+        "reconstruct": own.reconstructor(eps_of),
+    }
+    return steps[op]
+
+
+def _name(op: Op) -> Literal["x", "z"]:
+    return "z" if op == "decode" else "x"
+
+
+def _run_parts(
+    chunks: Chunks, op: Op, noise_of: Callable[[Rows, int], Noise], given: GivenNoise | None, *, allow_nan: bool
+) -> Outputs:
+    """The outputs of each chunk; `noise_of` gives the noise for the rows up to the chunk's end."""
+    for own, first, chunk in chunks:
+        step = _step(own, op, noise_of(own, first + len(chunk)))
+        for _, _, outputs in own.run(step, chunk, chunks.name, allow_nan=allow_nan, first=first):
+            yield tuple(outputs)
+    if given is not None:
+        given.end(chunks.done)

@@ -26,6 +26,7 @@ def as_output_error(path: Path) -> Generator[None]:
             errno.EACCES: "choose a folder you may write to",
             errno.EROFS: "choose a folder you may write to",
             errno.ENOENT: "make the folder first",
+            errno.ENAMETOOLONG: "choose a shorter name",
         }.get(error.errno or 0, "check the path and the disk")
         raise OutputError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 

@@ -5,6 +5,7 @@ that follow. Source: numpy.lib.format, "Format Version 1.0" to 3.0.
 """
 
 import ast
+import io
 import math
 import struct
 from pathlib import Path
@@ -108,6 +109,14 @@ def _map(path: Path) -> npt.NDArray[Any]:
     if promised == 0:  # nothing cannot be mapped
         return np.empty(shape, dtype, order)
     return np.memmap(path, dtype, "r", offset, shape, order)
+
+
+def header_of(dtype: npt.DTypeLike, shape: tuple[int, ...]) -> bytes:
+    """What comes before the values of a .npy file in C order, as numpy.save writes it."""
+    with io.BytesIO() as file:
+        described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        return file.getvalue()
 
 
 def write(path: Path, array: npt.NDArray[Any]) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from reparam.files.paging import file_map
+
 _SMALL: Final = 2**28  # bytes: a map up to this size may stay, as reading it again costs page faults
 _BUDGET: Final = 2**28  # bytes touched between two releases
 _AROUND: Final = 2**21  # bytes that one row may touch besides its own: systems map up to a huge page around a fault
@@ -22,7 +24,7 @@ def gather(values: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> npt.NDArr
         values: [stored rows, ...], in memory or mapped.
         rows: stored rows, in any order.
     """
-    plain, held = np.asarray(values), _large_map(values)
+    plain, held = np.asarray(values), file_map(values) if values.nbytes > _SMALL else None
     if held is None or len(rows) == 0:
         copied: npt.NDArray[Any] = plain[rows]
         return copied
@@ -34,15 +36,3 @@ def gather(values: npt.NDArray[Any], rows: npt.NDArray[np.integer]) -> npt.NDArr
         found[start : start + size] = plain[rows[start : start + size]]
         held.madvise(mmap.MADV_DONTNEED)
     return found
-
-
-def _large_map(values: npt.NDArray[Any]) -> mmap.mmap | None:
-    """The map under a large array that is mapped read-only, whose pages can be had again from the file; else None."""
-    if not hasattr(mmap, "MADV_DONTNEED") or values.nbytes <= _SMALL:
-        return None
-    if not isinstance(values, np.memmap) or values.mode != "r":  # others may hold what no file does
-        return None
-    base: Any = values
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None

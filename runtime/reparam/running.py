@@ -1,0 +1,75 @@
+"""Mean and variance over rows that come a chunk at a time, the same to the bit however they are cut."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+_BLOCK: Final = 4096  # rows that are summed in one go: fixed, so that the chunks decide nothing
+
+
+class Running:
+    """Mean and variance over rows, [*shape] each, in float64 and in memory of one block of rows.
+
+    Rows are summed in blocks that their numbers alone decide, and blocks are joined in order.
+
+    Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979),
+    equation 2.1.
+
+    Examples:
+        >>> running = Running()
+        >>> running.add(np.array([1.0, 2.0]))
+        >>> running.add(np.array([6.0]))
+        >>> float(running.mean), float(running.variance(ddof=1))
+        (3.0, 7.0)
+    """
+
+    def __init__(self) -> None:
+        self._held: list[npt.NDArray[np.float64]] = []
+        self._waiting = 0
+        self._joined = 0
+        self._mean: npt.NDArray[np.float64] | None = None
+        self._squares: npt.NDArray[np.float64] | None = None  # summed squares of differences to the mean
+
+    def add(self, rows: npt.NDArray[Any]) -> None:
+        """More rows, [n, *shape]."""
+        start = 0
+        while start < len(rows):
+            stop = min(len(rows), start + _BLOCK - self._waiting)
+            self._held.append(rows[start:stop].astype(np.float64))
+            self._waiting += stop - start
+            start = stop
+            if self._waiting == _BLOCK:
+                self._mean, self._squares, self._joined = self._with_held()
+                self._held, self._waiting = [], 0
+
+    @property
+    def rows(self) -> int:
+        """How many there were."""
+        return self._joined + self._waiting
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Of all rows so far, of which there is one at least."""
+        return self._with_held()[0]
+
+    def variance(self, *, ddof: int = 0) -> npt.NDArray[np.float64]:
+        """Of all rows so far: summed squares of the differences to the mean over rows - ddof."""
+        _, squares, rows = self._with_held()
+        return squares / (rows - ddof)
+
+    def _with_held(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+        held = self._held
+        if not held:
+            if self._mean is None or self._squares is None:
+                raise ValueError("a mean needs at least one row")
+            return self._mean, self._squares, self._joined
+        block = np.concatenate(held)
+        mean = np.asarray(block.sum(axis=0) / len(block))
+        squares = np.asarray(np.square(block - mean).sum(axis=0))
+        if self._mean is None or self._squares is None:
+            return mean, squares, len(block)
+        rows = self._joined + len(block)
+        away = mean - self._mean
+        squares = self._squares + squares + away**2 * (self._joined * len(block) / rows)
+        return self._mean + away * (len(block) / rows), squares, rows
