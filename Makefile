@@ -96,7 +96,7 @@ model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; n
 	$(BIN)/reparam train $(MNIST) --out build/mnist-run --net mlp --hidden 200,200 --activation tanh --latent 50 \
 	  --likelihood bernoulli --binarize dynamic --batch-size 100 --lr 1e-3 --adam-eps 1e-4 --epochs 450 \
 	  --schedule cosine --validate-every 25 --seed 0 --threads 1 --compile
-	$(BIN)/reparam export build/mnist-run models/mnist
+	$(BIN)/reparam export build/mnist-run models/mnist --precision fp32,int8 --calibrate $(MNIST)
 
 clean: ## Remove environments and everything built
 	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
