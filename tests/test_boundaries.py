@@ -19,7 +19,7 @@ OURS = set(ROOTS)
 
 # What a root may import of ours and of others; everything else but the standard library is forbidden.
 ALLOWED = {
-    "reparam": {"reparam", "numpy", "msgspec", "click", "onnxruntime", "matplotlib"},
+    "reparam": {"reparam", "numpy", "msgspec", "click", "onnxruntime", "matplotlib", "sklearn"},
     "reparam_train": {
         *("reparam", "reparam_train", "numpy", "msgspec", "click", "torch", "tqdm"),
         *("matplotlib", "PIL", "pyarrow"),
@@ -50,7 +50,7 @@ FLOORS = [
     {"errors", "philox"},
     {"integers"},
     {"laws"},
-    {"posterior", "arrays", "files", "running"},
+    {"posterior", "arrays", "files", "running", "mixture", "paths", "aggregate", "anomaly"},
     {"bundle"},
     {"engine", "likelihood"},
     {"scores"},

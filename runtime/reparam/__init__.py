@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Final
 from reparam import errors
 
 if TYPE_CHECKING:
+    from reparam.anomaly import p_values
     from reparam.batching.batcher import Batcher
     from reparam.batching.queue import BatcherStats
+    from reparam.engine.device_arrays import DeviceArrays
     from reparam.engine.info import Info, Placement
     from reparam.engine.pinned import Pinned
     from reparam.evaluation import Evaluation
     from reparam.laws import noise
+    from reparam.mixture import GaussianMixture
     from reparam.posterior import Posterior
     from reparam.vae import VAE, load
     from reparam.verification import verify
@@ -20,7 +23,9 @@ __all__ = [
     "VAE",
     "Batcher",
     "BatcherStats",
+    "DeviceArrays",
     "Evaluation",
+    "GaussianMixture",
     "Info",
     "Pinned",
     "Placement",
@@ -28,19 +33,23 @@ __all__ = [
     "errors",
     "load",
     "noise",
+    "p_values",
     "verify",
 ]
 _HOMES: Final = {
     "VAE": "vae",
     "Batcher": "batching.batcher",
     "BatcherStats": "batching.queue",
+    "DeviceArrays": "engine.device_arrays",
     "Evaluation": "evaluation",
+    "GaussianMixture": "mixture",
     "Info": "engine.info",
     "Pinned": "engine.pinned",
     "Placement": "engine.info",
     "Posterior": "posterior",
     "load": "vae",
     "noise": "laws",
+    "p_values": "anomaly",
     "verify": "verification",
 }
 

@@ -1,6 +1,7 @@
 """What arrays may come in: checked by their shape and dtype at once, by their values when their rows are read.
 
 The rule: float32 is expected; float64, float16 and other byte orders are converted; anything else is refused by name.
+An array of another library that lies in the CPU's memory, such as a torch tensor, is read where it is, through DLPack.
 """
 
 from collections.abc import Iterable
@@ -14,10 +15,36 @@ from reparam.errors import InputError, InputTypeError
 FloatArray = npt.NDArray[np.float32]
 FLOAT32: Final = np.dtype(np.float32)
 _UINT8: Final = np.dtype(np.uint8)
+_HOST: Final = (1, 3)  # DLPack's numbers for memory of the CPU, and of the CPU pinned for CUDA
 
 
 def _list(shape: tuple[int | str, ...]) -> str:
     return "[" + ", ".join(str(size) for size in shape) + "]"
+
+
+def in_numpy(array: object, *, name: str) -> object:
+    """An array of another library as a numpy array over the same memory; anything else as it is.
+
+    Raises:
+        InputTypeError: it lies on another device, or its library does not give it away as it is.
+    """
+    if isinstance(array, np.ndarray):
+        return cast("npt.NDArray[Any]", array)
+    if not hasattr(array, "__dlpack__"):
+        return array
+    foreign = cast("Any", array)
+    kind = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
+    try:
+        here = foreign.__dlpack_device__()[0] in _HOST
+        shared = np.from_dlpack(foreign) if here else None
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise InputTypeError(f"{name}: this {kind} cannot be read through DLPack: {error}") from None
+    if shared is None:
+        raise InputTypeError(
+            f"{name}: must be in the CPU's memory, got a {kind} on another device; bring it over (for torch with "
+            ".cpu()), or use vae.device_arrays() on the model's device"
+        )
+    return shared
 
 
 def check_rows(
@@ -32,7 +59,8 @@ def check_rows(
     """The array itself once its type, dtype and shape fit; its values are not read.
 
     Args:
-        array: what the caller passed, expected as a floating-point numpy array [n, *row_shape].
+        array: what the caller passed, expected as a floating-point numpy array [n, *row_shape], or as an array of
+            another library in the CPU's memory.
         name: the argument's name, for messages.
         row_shape: shape of one row.
         dtype: float32, or uint8 for the images of a raw bundle.
@@ -40,11 +68,13 @@ def check_rows(
         rows_of: the argument that has so many, for messages.
 
     Raises:
-        InputTypeError: not a numpy array, masked, or a dtype other than float16, float32, float64 (other than uint8).
+        InputTypeError: not a numpy array, on another device, masked, or a dtype other than float16, float32, float64
+            (other than uint8).
         InputError: another rank, row shape or number of rows.
     """
     if type(array) is np.ndarray and array.dtype is dtype and array.shape[1:] == row_shape and rows is None:
         return array  # what nearly every call passes, a microsecond earlier
+    array = in_numpy(array, name=name)
     wanted = _list(("n" if rows is None else rows, *row_shape))
     if not isinstance(array, np.ndarray):
         raise InputTypeError(

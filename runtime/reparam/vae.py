@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from reparam.bundle.manifest import Manifest
+from reparam.engine.device_arrays import DeviceArrays
 from reparam.engine.info import Info, Placement, info_of, placement_of
 from reparam.engine.inherited import leave_alone
 from reparam.engine.options import LoadOptions
@@ -13,6 +14,7 @@ from reparam.engine.pool import Pool
 from reparam.engine.rows import Rows
 from reparam.engine.start import start
 from reparam.face.awaiting import Awaiting
+from reparam.face.latent import Latent
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
 
@@ -66,7 +68,7 @@ def load(
     return VAE(path, options)
 
 
-class VAE(Awaiting, Scoring, Streaming):
+class VAE(Awaiting, Latent, Scoring, Streaming):
     """A loaded bundle; see `load`, which makes it.
 
     Rows go in and come out in order, in chunks of `max_batch`. x is float32 [n, *input] and z float32 [n, *latent];
@@ -138,6 +140,14 @@ class VAE(Awaiting, Scoring, Streaming):
             (1, 8)
         """
         return Pinned(self._rows, batch, size)
+
+    def device_arrays(self) -> DeviceArrays:
+        """The model for arrays that stay on its device: DLPack in, DLPack out, nothing copied.
+
+        Raises:
+            MissingExtra: the installed onnxruntime has no DLPack.
+        """
+        return DeviceArrays(lambda: self._rows)
 
     def close(self) -> None:
         """Lets go of both sessions; any later call raises `ClosedError`. Closing twice is fine."""

@@ -1,6 +1,7 @@
 """aencode and the like: what the plain calls give, away from the event loop."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_each_gives_what_the_plain_call_gives(vae: reparam.VAE) -> None:
         vae.generate(9, seed=8, first_row=3),
     ]
     assert all(map(np.array_equal, found, wanted))
+
+
+@pytest.mark.parametrize("name", ["encode", "sample", "decode", "reconstruct", "generate"])
+def test_each_takes_the_arguments_of_the_plain_call(name: str) -> None:
+    plain, awaited = (inspect.signature(getattr(reparam.VAE, prefix + name)) for prefix in ("", "a"))
+    assert awaited == plain
 
 
 def test_results_go_into_the_callers_arrays(vae: reparam.VAE) -> None:

@@ -95,7 +95,8 @@ def test_a_closed_model_stays_closed_in_a_pickle_of_its_recipe_only(bundle: Path
         assert other.info() == vae.info()
 
 
-def test_threads_share_a_model_without_a_mismatch(bundle: Path) -> None:
+@pytest.mark.parametrize("turns", [50, pytest.param(500, marks=pytest.mark.slow)])  # three calls each
+def test_sixteen_threads_share_a_model_without_a_mismatch(bundle: Path, turns: int) -> None:
     vae = reparam.load(bundle, device="cpu", threads=1, max_batch=4)
     x = images(16)
     whole = vae.encode(x).mean, vae.sample(x, seed=7), vae.reconstruct(x)
@@ -103,7 +104,7 @@ def test_threads_share_a_model_without_a_mismatch(bundle: Path) -> None:
 
     def work(seed: int) -> None:
         choose = np.random.default_rng(seed)
-        for _ in range(100):
+        for _ in range(turns):
             first, count = int(choose.integers(0, 12)), int(choose.integers(1, 5))
             part = x[first : first + count]
             found = vae.encode(part).mean, vae.sample(part, seed=7, first_row=first), vae.reconstruct(part)
@@ -174,3 +175,17 @@ def test_placement_names_the_provider_of_every_node(bundle: Path) -> None:
     assert sum(placement.encoder["CPUExecutionProvider"].values()) > 3
     assert placement.decoder is not None
     assert set(placement.decoder) == {"CPUExecutionProvider"}
+
+
+@LINUX
+def test_on_one_processor_each_session_has_one_thread(fresh: Any, bundle: Path) -> None:
+    ended = fresh(f"""
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import numpy, reparam
+threads = len(os.listdir("/proc/self/task"))
+vae = reparam.load({str(bundle)!r}, device="cpu")
+vae.reconstruct(numpy.zeros((300, 1, 8, 8), "float32"))
+print(vae.info().threads, len(os.listdir("/proc/self/task")) - threads)
+""")
+    assert (ended.code, ended.out.split()) == (0, ["1", "0"])

@@ -1,13 +1,13 @@
 """Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_rows, read_rows
-from reparam.bundle.manifest import Axes, Likelihood, Manifest
+from reparam.arrays import FloatArray, check_rows, in_numpy, read_rows
+from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.pair import Pair, session_of
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.files.paging import Pages
@@ -24,10 +24,9 @@ def check_first_row(first_row: int, rows: int) -> int:
     return whole("first_row", first_row, low=0, high=2**64 - 1 - max(0, rows - 1))
 
 
-def _images(array: object) -> tuple[int, ...] | None:
-    """The shape of an array of four axes; None for anything else, which the check of rows then refuses."""
-    shape = cast("npt.NDArray[Any]", array).shape if isinstance(array, np.ndarray) else ()
-    return shape if len(shape) == 4 else None
+def _shape(array: object) -> tuple[int, ...]:
+    """The shape of an array; none for anything else, which the check of rows then refuses."""
+    return cast("npt.NDArray[Any]", array).shape if isinstance(array, np.ndarray) else ()
 
 
 class Rows:
@@ -72,29 +71,40 @@ class Rows:
 
     def for_x(self, x: object, *, name: str = "x", rows: int | None = None) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of x's height and width, and x itself once its shape and dtype fit."""
-        fitting, factors = self, self._factors
-        if factors is not None and (shape := _images(x)):
-            axes = self.manifest.input_axes
-            place = axes.index("height") + 1  # behind the batch
-            fitting = self._fitting((shape[place], shape[place + 1]), factors, name, axes, shape)
+        fitting = self
+        if self._factors is not None:
+            x = in_numpy(x, name=name)
+            fitting = self.for_shape(_shape(x), "x", name=name)
         return fitting, check_rows(x, name=name, row_shape=fitting.input, dtype=self.dtype, rows=rows, rows_of="a")
 
     def for_z(self, z: object) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of z's height and width, and z itself once its shape and dtype fit."""
-        fitting, factors = self, self._factors
-        if factors is not None and (shape := _images(z)):
-            size = (shape[2] * factors[0], shape[3] * factors[1])
-            fitting = self._fitting(size, factors, "z", self.manifest.latent_axes, shape)
+        fitting = self
+        if self._factors is not None:
+            z = in_numpy(z, name="z")
+            fitting = self.for_shape(_shape(z), "z")
         return fitting, check_rows(z, name="z", row_shape=fitting.latent)
 
-    def _fitting(
-        self, size: tuple[int, int], factors: tuple[int, int], name: str, axes: Axes, shape: tuple[int, ...]
-    ) -> "Rows":
+    def for_shape(self, shape: tuple[int, ...], role: Literal["x", "z"], *, name: str | None = None) -> "Rows":
+        """The same sessions for the height and width that an array of x or z has; its other axes are not looked at.
+
+        Raises:
+            InputError: the factors do not divide them.
+        """
+        factors = self._factors
+        if factors is None or len(shape) != 4:
+            return self
+        if role == "x":
+            axes = self.manifest.input_axes
+            place = axes.index("height") + 1  # behind the batch
+            size = shape[place], shape[place + 1]
+        else:
+            axes, size = self.manifest.latent_axes, (shape[2] * factors[0], shape[3] * factors[1])
         if not all(size) or any(side % factor for side, factor in zip(size, factors, strict=True)):
             told = ", ".join(map(str, axes))
             raise InputError(
-                f"{name}: shape must be [n, {told}] with height and width positive multiples of {list(factors)}, "
-                f"got {list(shape)}; pad or crop it"
+                f"{name or role}: shape must be [n, {told}] with height and width positive multiples of "
+                f"{list(factors)}, got {list(shape)}; pad or crop it"
             )
         return self._sized(size)
 

@@ -159,6 +159,22 @@ class GraphSession:
         except Exception as error:
             raise self._failed(error) from error
 
+    def run_on_device(self, inputs: dict[str, Any], names: list[str], device: Device) -> list[Any]:
+        """The named outputs as OrtValues on a device, for inputs that are OrtValues there.
+
+        Waits first for what other streams of the device still write into the inputs; the outputs are complete when
+        this returns, as onnxruntime waits for its own stream after a run.
+        """
+        binding = self._session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in names:
+            binding.bind_output(name, device.kind, device.index)
+        binding.synchronize_inputs()
+        self.run_bound(binding)
+        found: list[Any] = binding.get_outputs()
+        return found
+
     def _failed(self, error: Exception) -> RunError:
         return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 

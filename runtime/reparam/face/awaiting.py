@@ -8,6 +8,7 @@ import numpy.typing as npt
 from reparam.arrays import FloatArray
 from reparam.engine.pool import Pool
 from reparam.face.coding import Coding
+from reparam.mixture import GaussianMixture
 from reparam.posterior import Posterior
 
 
@@ -22,10 +23,17 @@ class Awaiting(Coding):
     _pool: Pool
 
     async def aencode(
-        self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
+        self,
+        x: npt.NDArray[Any],
+        *,
+        out: tuple[FloatArray, FloatArray] | None = None,
+        allow_nan: bool = False,
+        tile: tuple[int, int] | None = None,
+        overlap: int | None = None,
     ) -> Posterior:
         """`encode` for a task: x [n, *input] to the posterior of each row."""
-        return await self._pool.run(partial(self.encode, x, out=out, allow_nan=allow_nan))
+        call = partial(self.encode, x, out=out, allow_nan=allow_nan, tile=tile, overlap=overlap)
+        return await self._pool.run(call)
 
     async def asample(
         self,
@@ -36,17 +44,26 @@ class Awaiting(Coding):
         first_row: int = 0,
         out: FloatArray | None = None,
         allow_nan: bool = False,
+        tile: tuple[int, int] | None = None,
+        overlap: int | None = None,
     ) -> FloatArray:
         """`sample` for a task: x [n, *input] to z, float32 [n, *latent]."""
-        return await self._pool.run(
-            partial(self.sample, x, eps=eps, seed=seed, first_row=first_row, out=out, allow_nan=allow_nan)
-        )
+        call = partial(self.sample, x, eps=eps, seed=seed, first_row=first_row, out=out)
+        call = partial(call, allow_nan=allow_nan, tile=tile, overlap=overlap)
+        return await self._pool.run(call)
 
     async def adecode(
-        self, z: npt.NDArray[Any], *, out: npt.NDArray[Any] | None = None, allow_nan: bool = False
+        self,
+        z: npt.NDArray[Any],
+        *,
+        out: npt.NDArray[Any] | None = None,
+        allow_nan: bool = False,
+        tile: tuple[int, int] | None = None,
+        overlap: int | None = None,
     ) -> npt.NDArray[Any]:
         """`decode` for a task: z [n, *latent] to x_hat [n, *input]."""
-        return await self._pool.run(partial(self.decode, z, out=out, allow_nan=allow_nan))
+        call = partial(self.decode, z, out=out, allow_nan=allow_nan, tile=tile, overlap=overlap)
+        return await self._pool.run(call)
 
     async def areconstruct(
         self,
@@ -57,11 +74,13 @@ class Awaiting(Coding):
         first_row: int = 0,
         out: npt.NDArray[Any] | None = None,
         allow_nan: bool = False,
+        tile: tuple[int, int] | None = None,
+        overlap: int | None = None,
     ) -> npt.NDArray[Any]:
         """`reconstruct` for a task: x [n, *input] to x_hat, of the same shape."""
-        return await self._pool.run(
-            partial(self.reconstruct, x, eps=eps, seed=seed, first_row=first_row, out=out, allow_nan=allow_nan)
-        )
+        call = partial(self.reconstruct, x, eps=eps, seed=seed, first_row=first_row, out=out)
+        call = partial(call, allow_nan=allow_nan, tile=tile, overlap=overlap)
+        return await self._pool.run(call)
 
     async def agenerate(
         self,
@@ -70,7 +89,9 @@ class Awaiting(Coding):
         seed: int,
         first_row: int = 0,
         size: tuple[int, int] | None = None,
+        prior: GaussianMixture | None = None,
         out: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
-        """`generate` for a task: x_hat [n, *input] of n draws from the prior."""
-        return await self._pool.run(partial(self.generate, n, seed=seed, first_row=first_row, size=size, out=out))
+        """`generate` for a task: x_hat [n, *input] of n draws from the prior, or from a fitted one."""
+        call = partial(self.generate, n, seed=seed, first_row=first_row, size=size, prior=prior, out=out)
+        return await self._pool.run(call)

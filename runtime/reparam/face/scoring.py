@@ -55,6 +55,31 @@ class Scoring(Face):
         rows, x = self._rows.for_x(x)
         return log_likelihood(rows, x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
 
+    def anomaly(
+        self, x: npt.NDArray[Any], *, seed: int, samples: int = 0, first_row: int = 0, allow_nan: bool = False
+    ) -> npt.NDArray[np.float64]:
+        """How unlike the training data each row is: its negative ELBO, or negative log-likelihood, in nats.
+
+        `reparam.p_values` turns scores into false-alarm rates, by the scores of rows that are known to be usual.
+
+        It is known to fail: a model may find smooth or plain rows that it never saw more probable than its own
+        training data (Nalisnick, Matsukawa, Teh, Gorur and Lakshminarayanan, "Do Deep Generative Models Know What They
+        Don't Know?", 2019). Try it on rows like those that must be caught.
+
+        Args:
+            x: [n, *input].
+            seed: 0 <= seed < 2^64; of the noise.
+            samples: 0 for the negative ELBO at one z a row; above, draws of the importance-sampled log-likelihood.
+            first_row: number of the first row.
+            allow_nan: let NaN and infinite values through.
+
+        Returns:
+            float64 [n]; higher is more unusual.
+        """
+        if whole("samples", samples, low=0, high=2**30 - 1):
+            return -self.log_likelihood(x, samples=samples, seed=seed, first_row=first_row, allow_nan=allow_nan)
+        return -self.elbo(x, seed=seed, first_row=first_row, allow_nan=allow_nan)
+
     def evaluate(
         self,
         x: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
