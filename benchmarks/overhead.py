@@ -14,27 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
 import reparam
 import reparam_export
+from reparam.engine.pair import session_of
 from reparam_train import VAE, VAEConfig
 
 CONFIG = VAEConfig(net="mlp", input_shape=(784,), latent=20, hidden=(400,))
 MOMENTS = ["mean", "logvar"]
 
 
-def medians(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median microseconds of each arm, arms taken in turn, after a tenth of the rounds that are not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in arms}
+def paired(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median microseconds of two calls, taken in turn and in both orders; the first tenth is not counted."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    arms = [(one, seconds[0]), (other, seconds[1])]
     for turn in range(-rounds // 10, rounds):
-        for name, call in arms.items():
+        for call, found in arms if turn % 2 else reversed(arms):
             begin = time.perf_counter()
             call()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - begin)
-    return {name: 1e6 * statistics.median(values) for name, values in seconds.items()}
+                found.append(time.perf_counter() - begin)
+    return 1e6 * statistics.median(seconds[0]), 1e6 * statistics.median(seconds[1])
 
 
 def bare_binding(session: Any, feeds: dict[str, np.ndarray], outs: dict[str, np.ndarray]) -> Any:
@@ -48,11 +49,12 @@ def bare_binding(session: Any, feeds: dict[str, np.ndarray], outs: dict[str, np.
 
 
 def encode(folder: Path, model: VAE, batch: int, rounds: int) -> dict[str, Any]:
-    """`encode` of the model and of a pinned one, against bare onnxruntime and PyTorch."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    bare = onnxruntime.InferenceSession(str(folder / "encoder.onnx"), options, providers=["CPUExecutionProvider"])
+    """`encode` of the model and of a pinned one, against bare onnxruntime on the very same session, and PyTorch.
+
+    One session, so that neither arm finds the weights further from the processor than the other.
+    """
     vae = reparam.load(folder, device="cpu", threads=1)
+    bare = session_of(vae._rows.pair.encoder)._session  # noqa: SLF001  the session itself, without us
     x = reparam.noise("uniform", 0, range(batch), CONFIG.input_shape)
     feeds = {"x": x, "eps": np.zeros((batch, CONFIG.latent), np.float32)}
     outs = {name: np.empty((batch, CONFIG.latent), np.float32) for name in MOMENTS}
@@ -62,38 +64,28 @@ def encode(folder: Path, model: VAE, batch: int, rounds: int) -> dict[str, Any]:
         for found in (vae.encode(x), fast.encode(x)):
             if not (np.array_equal(found.mean, wanted[0]) and np.array_equal(found.logvar, wanted[1])):
                 raise SystemExit("encode and bare onnxruntime differ: nothing was timed")
-        times = medians(
-            {
-                "run": lambda: bare.run(MOMENTS, feeds),
-                "encode": lambda: vae.encode(x),
-                "binding": lambda: bare.run_with_iobinding(binding),
-                "pinned": lambda: fast.encode(x),
-                "torch": lambda: model.encode(rows),
-            },
-            rounds,
-        )
-    return {
-        "batch": batch,
-        "microseconds": times,
-        "encode_over_run": times["encode"] / times["run"],
-        "pinned_over_binding": times["pinned"] / times["binding"],
-        "pinned_over_torch": times["pinned"] / times["torch"],
-        "rows_per_second_of_run": times["run"] / times["encode"],
-    }
+        arms: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+            "encode_over_run": (lambda: vae.encode(x), lambda: bare.run(MOMENTS, feeds)),
+            "pinned_over_binding": (lambda: fast.encode(x), lambda: bare.run_with_iobinding(binding)),
+            "pinned_over_torch": (lambda: fast.encode(x), lambda: model.encode(rows)),
+        }
+        times = {name: paired(*arm, rounds) for name, arm in arms.items()}
+    ratios = {name: ours / theirs for name, (ours, theirs) in times.items()}
+    return {"batch": batch, **ratios, "microseconds": times, "rows_per_second_of_run": 1 / ratios["encode_over_run"]}
 
 
 def noise_rate() -> dict[str, float]:
     """Millions of normals a second in rows of 20, against numpy's own stateful generator."""
     rows = range(50_000)
     generator = np.random.default_rng(0)
-    times = medians(
-        {
-            "noise": lambda: reparam.noise("normal", 0, rows, (20,)),
-            "numpy": lambda: generator.standard_normal((len(rows), 20), np.float32),
-        },
+    times = paired(
+        lambda: reparam.noise("normal", 0, rows, (20,)),
+        lambda: generator.standard_normal((len(rows), 20), np.float32),
         20,
     )
-    return {f"{name}_millions_per_s": len(rows) * 20 / time for name, time in times.items()}
+    return {
+        f"{name}_millions_per_s": len(rows) * 20 / took for name, took in zip(("noise", "numpy"), times, strict=True)
+    }
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """The posterior q(z given x) that an encoder returns, and its divergence from the prior."""
 
-import dataclasses
 import math
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,8 +24,7 @@ def row_sums(each: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(each.reshape(len(each), math.prod(each.shape[1:])).sum(axis=1), np.float64)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(msgspec.Struct, frozen=True, eq=False):
     """A diagonal location-scale posterior, z = mean + exp(logvar / 2) * eps.
 
     Attributes:

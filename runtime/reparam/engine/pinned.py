@@ -9,14 +9,16 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FLOAT32, FloatArray, check_out, check_pair, check_rows, read_rows
+from reparam.arrays import FloatArray, check_out, check_pair, check_rows, finite, read_rows
 from reparam.engine.binding import Binding
 from reparam.engine.pair import decoder_contract, encoder_contract, session_of
 from reparam.engine.rows import Rows
 from reparam.errors import ClosedError, InputError, OptionError, ThreadError
 from reparam.integers import whole
+from reparam.laws import Law
 from reparam.posterior import Posterior
 
 
@@ -39,6 +41,7 @@ class Pinned:
         self._encoder: Binding | None = Binding(session_of(pair.encoder), encoder, self.batch, shapes)
         self._decoder: Binding | None = Binding(session_of(pair.decoder), decoder, self.batch, shapes)
         self._quiet = True  # whether the buffer of eps holds zeros
+        self._law: Law | None = manifest.latent.noise
         self._owner = os.getpid(), threading.get_ident()
 
     def __enter__(self) -> Self:
@@ -63,8 +66,8 @@ class Pinned:
             out: two float32 arrays [batch, *latent] to write mean and logvar into.
             allow_nan: let NaN and infinite values through.
         """
-        law, binding = self._rows.law(), self._of(self._encoder)
-        binding.inputs["x"][:] = self._read(x, "x", self._rows.input, allow_nan=allow_nan)
+        law, binding = self._law or self._rows.law(), self._of(self._encoder)
+        self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
         if not self._quiet:
             binding.inputs["eps"][:] = 0
             self._quiet = True
@@ -92,7 +95,7 @@ class Pinned:
         """One z of the posterior of each row; arguments, result and errors are those of `VAE.sample`."""
         noise_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=self.batch, allow_nan=allow_nan)
         binding = self._of(self._encoder)
-        binding.inputs["x"][:] = self._read(x, "x", self._rows.input, allow_nan=allow_nan)
+        self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
         if not self._rows.manifest.deterministic:
             binding.inputs["eps"][:] = noise_of(0, self.batch)
             self._quiet = False
@@ -103,7 +106,7 @@ class Pinned:
     ) -> npt.NDArray[Any]:
         """x_hat of each row of z; arguments, result and errors are those of `VAE.decode`."""
         binding = self._of(self._decoder)
-        binding.inputs["z"][:] = self._read(z, "z", self._rows.latent, allow_nan=allow_nan)
+        self._fill(binding.inputs["z"], z, "z", allow_nan=allow_nan)
         return _run(binding, "x_hat", out)
 
     def _of(self, binding: Binding | None) -> Binding:
@@ -113,11 +116,16 @@ class Pinned:
             raise ThreadError("a pinned model belongs to the thread and process that made it; each opens its own")
         return binding
 
-    def _read(self, array: npt.NDArray[Any], name: str, row: tuple[int, ...], *, allow_nan: bool) -> npt.NDArray[Any]:
-        rows = check_rows(array, name=name, row_shape=row, dtype=self._rows.dtype if name == "x" else FLOAT32)
+    def _fill(self, buffer: npt.NDArray[Any], array: npt.NDArray[Any], name: str, *, allow_nan: bool) -> None:
+        """Copies checked rows into a buffer."""
+        if type(array) is np.ndarray and array.dtype is buffer.dtype and array.shape == buffer.shape:
+            buffer[...] = array
+            if allow_nan or finite(buffer):
+                return
+        rows = check_rows(array, name=name, row_shape=buffer.shape[1:], dtype=buffer.dtype)
         if len(rows) != self.batch:
             raise InputError(f"{name}: must have {self.batch} rows, as this pinned model was made for, got {len(rows)}")
-        return read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
+        buffer[...] = read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
 
 
 def _run(binding: Binding, name: str, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:

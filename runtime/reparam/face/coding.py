@@ -50,9 +50,8 @@ class Coding(Face):
             OptionError: the model is a deterministic autoencoder and has no posterior; or a tile or overlap that
                 cannot be.
         """
-        law = self._rows.law()
         rows, x = self._rows.for_x(x)
-        outs = None
+        law, outs = rows.law(), None
         if out is not None:
             shape = (len(x), *rows.latent)
             outs = [check_out(one, name=f"out[{i}]", shape=shape, inputs=(x,)) for i, one in enumerate(check_pair(out))]
