@@ -74,18 +74,18 @@ def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int) ->
 
 
 def collect(
-    parts: Iterator[tuple[npt.NDArray[Any], ...]], rows: int, *shapes: tuple[int, ...], label: str
+    parts: Iterator[tuple[npt.NDArray[Any], ...]], rows: int, *empty: npt.NDArray[Any], label: str
 ) -> tuple[list[npt.NDArray[Any]], float]:
     """A stream's parts as whole arrays, with a progress bar, and the seconds it took.
 
     Args:
-        parts: arrays of consecutive rows, so many each time as there are shapes.
+        parts: arrays of consecutive rows, so many each time as there are results.
         rows: of all parts together.
-        shapes: of one row of each result, for a stream without rows.
+        empty: each result of no rows, for a stream without any.
         label: of the progress bar.
     """
     begin = time.perf_counter()
-    outs: list[npt.NDArray[Any]] = [np.empty((0, *shape), np.float32) for shape in shapes]
+    outs = list(empty)
     first = 0
     with progress(rows, label) as advance:
         for part in parts:
@@ -121,8 +121,14 @@ def write_rows(
     rows, noise = npy.read(source), None if eps is None else npy.read(eps)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op=op, eps=noise, seed=seed, first_row=first_row)
-        shape = vae.manifest.latent.shape if result == "z" else vae.manifest.input.shape
-        (values,), seconds = collect(parts, len(rows), shape, label=op)
+        none = rows[:0]
+        if op == "decode":
+            empty = vae.decode(none)
+        elif op == "reconstruct":
+            empty = vae.reconstruct(none)
+        else:
+            empty = vae.sample(none, seed=None if vae.manifest.deterministic else 0)
+        (values,), seconds = collect(parts, len(rows), empty, label=op)
     npy.write(out, values)
     report_rows(rows=len(rows), seconds=seconds, files={result: out}, as_json=as_json)
 

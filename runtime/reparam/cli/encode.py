@@ -43,8 +43,8 @@ def encode(
     rows = npy.read(x)
     with opened(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
         parts = vae.stream(rows, op="encode")
-        shape = vae.manifest.latent.shape
-        moments, seconds = collect(parts, len(rows), shape, shape, label="encode")
+        empty = vae.encode(rows[:0])
+        moments, seconds = collect(parts, len(rows), empty.mean, empty.logvar, label="encode")
     for name, values in zip(("mean", "logvar"), moments, strict=True):
         if name in files:
             npy.write(files[name], values)

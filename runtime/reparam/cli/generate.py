@@ -51,6 +51,7 @@ def generate(
             (vae.generate(min(max_batch, n - first), seed=seed, first_row=first_row + first, size=size),)
             for first in range(0, n, max_batch)
         )
-        (x_hat,), seconds = collect(parts, n, vae.manifest.input.shape, label="generate")
+        empty = vae.generate(0, seed=seed, size=size)  # the shape of rows of that size, or what is wrong with it
+        (x_hat,), seconds = collect(parts, n, empty, label="generate")
     npy.write(out, x_hat)
     report_rows(rows=n, seconds=seconds, files={"x_hat": out}, as_json=as_json)
