@@ -29,7 +29,9 @@ from reparam_train.options import Device as DeviceName
 MAX_BATCH: Final = 256
 
 
-def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> npt.NDArray[np.float32]:
+def rows(
+    data: str, *, split: str, limit: int | None, target: Path | None, span: tuple[float, float] | None = None
+) -> npt.NDArray[np.float32]:
     """The rows of a source that a run or bundle is evaluated on: split, read and binarised as its training did.
 
     Args:
@@ -37,11 +39,16 @@ def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> np
         split: "train", "test", or "all".
         limit: the first so many rows, None for all.
         target: the run or bundle, which says how its training saw its rows; None where a model says nothing of it.
+        span: the range of x that a model takes; a source whose range is known, as images' is, is brought to it.
     """
     seen = _Seen() if target is None else _seen_by(target)
     found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
     parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
-    return np.concatenate([part.batch(np.arange(len(part))[:limit]) for part in parts])[:limit]
+    x = np.concatenate([part.batch(np.arange(len(part))[:limit]) for part in parts])[:limit]
+    if span is None or found.low is None or found.high is None or span == (found.low, found.high):
+        return x
+    unit = (x - np.float32(found.low)) / np.float32(found.high - found.low)
+    return np.float32(span[0]) + np.float32(span[1] - span[0]) * unit
 
 
 @dataclass(frozen=True)
