@@ -4,6 +4,7 @@ Knows onnx and onnxruntime but not where the graphs come from.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,12 +24,12 @@ from reparam.bundle.manifest import (
     Verification,
 )
 from reparam.bundle.reader import Bundle, believe
-from reparam.bundle.strict import encode_manifest
+from reparam.bundle.strict import decode_manifest, encode_manifest
 from reparam.bundle.writer import publish
 from reparam.engine.pair import Pair, start_pair
 from reparam.engine.session import Contract
 from reparam.engine.wheel import import_onnxruntime
-from reparam.errors import OptionError
+from reparam.errors import BundleError, ExportError, OptionError
 from reparam.verification import compare
 from reparam_export.card import model_card
 from reparam_export.checks import check_anonymous, check_graph
@@ -75,7 +76,11 @@ def clean(model: onnx.ModelProto, contract: Contract, *, opset: int = OPSET) -> 
 def with_graphs(
     plan: Manifest, models: Mapping[Role, onnx.ModelProto], shape_nodes: Mapping[Role, int]
 ) -> tuple[dict[str, bytes], Manifest]:
-    """Stamps clean graphs with the id that they give: their files by name, and the manifest that names them."""
+    """Stamps clean graphs with the id that they give: their files by name, and the manifest that names them.
+
+    Raises:
+        ExportError: the plan holds what no manifest may say.
+    """
     unstamped = b"".join(_serialise(model) for model in models.values())
     bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
     files: dict[str, bytes] = {}
@@ -95,7 +100,24 @@ def with_graphs(
                 sha256=_sha256(data),
             )
         )
-    return files, msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
+    manifest = msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
+    readable(manifest)  # before anything is run: what is told of a model may come from anyone
+    return files, manifest
+
+
+def readable(manifest: Manifest) -> bytes:
+    """The manifest's bytes, once a reader takes them: a bundle that cannot be loaded is never published.
+
+    Raises:
+        ExportError: a value that JSON or the manifest's rules do not have.
+    """
+    try:
+        json.dumps(msgspec.to_builtins(manifest), allow_nan=False)  # msgspec would write null for NaN and infinity
+        data = encode_manifest(manifest)
+        decode_manifest(data, where=MANIFEST_NAME)
+    except (BundleError, TypeError, ValueError) as error:
+        raise ExportError(f"{MANIFEST_NAME}: could not be read again: {error}; mend what describes the model") from None
+    return data
 
 
 def proved(
@@ -139,7 +161,7 @@ def publish_bundle(target: Path, manifest: Manifest, files: dict[str, bytes], pa
     """Adds preview, card and manifest, and puts the bundle in place in one step.
 
     Raises:
-        ExportError: a file names this machine.
+        ExportError: a file names this machine, or the manifest could not be read again.
         OutputError: the place cannot be written; what was there is still there.
     """
     picture = preview(pair)
@@ -148,7 +170,7 @@ def publish_bundle(target: Path, manifest: Manifest, files: dict[str, bytes], pa
     files = {
         **files,
         "README.md": model_card(manifest, has_preview=picture is not None).encode("utf-8"),
-        MANIFEST_NAME: encode_manifest(manifest),
+        MANIFEST_NAME: readable(manifest),
     }
     for file, data in files.items():
         if not file.endswith(".png"):

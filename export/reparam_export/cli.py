@@ -1,12 +1,13 @@
 """`reparam export`: a trained model to a bundle. Imports without torch, so that `reparam --help` stays quick."""
 
 import importlib.metadata
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import click
 
-from reparam.bundle.manifest import MANIFEST_NAME, Precision
+from reparam.bundle.manifest import MANIFEST_NAME, Input, Precision
 from reparam.cli.common import PATH, print_json, progress
 from reparam.errors import MissingExtra, OptionError
 
@@ -84,7 +85,7 @@ def export(
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[export]'") from None
 
-    rows = None if calibrate is None else _rows(calibrate, limit=calibrate_rows, run=run)
+    rows = None if calibrate is None else partial(_rows, calibrate, limit=calibrate_rows, run=run)
     with progress(len(STAGES) + len({*precisions} - {"fp32"}), "export") as advance:
         begun: list[str] = []
 
@@ -127,11 +128,12 @@ def _precisions(text: str) -> tuple[Precision, ...]:
     return tuple(known[name] for name in names)
 
 
-def _rows(data: str, *, limit: int, run: Path) -> Any:
-    """Training rows of a source, read as the run read its own; a model of others says nothing of that."""
+def _rows(data: str, row: Input, *, limit: int, run: Path) -> Any:
+    """Training rows of a source, read as the run read its own; for a model of others, in the range that it takes."""
     target = run if (run / "run.json").exists() else None
+    span = None if target is not None or row.low is None or row.high is None else (row.low, row.high)
     for entry in importlib.metadata.entry_points(group="reparam.evaluators", name="rows"):
-        return entry.load()(data, split="train", limit=limit, target=target)
+        return entry.load()(data, split="train", limit=limit, target=target, span=span)
     raise MissingExtra("--calibrate needs the package that reads data; pip install 'reparam[train]'")
 
 

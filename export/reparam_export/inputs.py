@@ -14,12 +14,13 @@ import numpy.typing as npt
 import reparam
 from reparam.arrays import FloatArray
 from reparam.bundle.golden import Case, Vectors
-from reparam.bundle.manifest import Input, Latent, Likelihood, Mixed, sized
+from reparam.bundle.manifest import Input, Latent, Likelihood, Manifest, Mixed, sized
 
 _SEED: Final = 0
 CHECKED: Final = (1, 3, 5)  # batch sizes that are verified
 KEPT: Final = (1, 3)  # batch sizes that golden.npz keeps
 GOLDEN_BYTES: Final = 1 << 20
+_SIDE: Final = 128  # of an image, where its size is open and any would do
 
 
 class Described(Protocol):
@@ -89,6 +90,17 @@ def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
         for column in likelihood.columns:
             x[:, column.start : column.stop] = x[:, column.start : column.stop] * column.scale + column.shift
     return x
+
+
+def small(manifest: Manifest) -> Manifest:
+    """The manifest for images of about 128 a side or less, where the size is open: enough to see a model by."""
+    factors = manifest.input.factors
+    if factors is None:
+        return manifest
+    places = [
+        min(side, max(1, _SIDE // factor)) for side, factor in zip(manifest.latent.shape[1:], factors, strict=True)
+    ]
+    return manifest.at((places[0] * factors[0], places[1] * factors[1]))
 
 
 def kept(found: dict[Case, Vectors]) -> dict[Case, Vectors]:

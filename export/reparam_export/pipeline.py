@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy.typing as npt
 import onnx
 
-from reparam.bundle.manifest import Manifest, Precision, Role
+from reparam.bundle.manifest import Input, Manifest, Precision, Role
 from reparam.bundle.reader import Bundle
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
@@ -37,7 +37,7 @@ def export(
     *,
     input_shape: tuple[int, ...] | None = None,
     precision: Sequence[Precision] = ("fp32",),
-    calibrate: npt.NDArray[Any] | None = None,
+    calibrate: npt.NDArray[Any] | Callable[[Input], npt.NDArray[Any]] | None = None,
     keep_slower: bool = False,
     raw: bool = False,
     layout: Layout | None = None,
@@ -53,7 +53,8 @@ def export(
         input_shape: of one row of x, without the batch; left out, it is read from the model where it can be.
         precision: which to write, of "fp32", "fp16" and "int8"; fp32 is always there. fp16 is for GPUs.
         calibrate: rows of data [n, *input] that a smaller precision finds its ranges and is measured on, a few hundred;
-            int8 needs them, fp16 takes keyed noise without them.
+            int8 needs them, fp16 takes keyed noise without them. Or a function that gives them for what the manifest
+            says of a row: its shape and range.
         keep_slower: whether a variant stays that is not faster here than fp32; else it is left out, with a warning.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
@@ -98,7 +99,8 @@ def export(
     if layout is not None:
         check_fits(source, layout)
     if calibrate is not None:
-        wish = dataclasses.replace(wish, calibrate=data_rows(calibrate, source.input))
+        given = calibrate(source.input) if callable(calibrate) else calibrate
+        wish = dataclasses.replace(wish, calibrate=data_rows(given, source.input))
     files, manifest, pair = prove(source, wish, progress=progress)
     progress("publish")
     if layout is None:

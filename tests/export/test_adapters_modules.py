@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import reparam
 import reparam_export
-from reparam.bundle.manifest import Bernoulli, Gaussian
+from reparam.bundle.manifest import Bernoulli, Gaussian, Laplace
 from reparam.errors import ExportError, OptionError, VerificationError
 from reparam_export import Modules
 
@@ -322,6 +322,32 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "scale: must be one of logvar, std, variance",
     ),
     "half a range": (lambda: Modules(encoder=len, decoder=len, low=0.0), OptionError, "low, high: give both"),
+    "endless range": (lambda: Modules(encoder=len, decoder=len, low=-math.inf, high=0.0), OptionError, "low, high: .*"),
+    "words for a range": (
+        lambda: Modules(encoder=len, decoder=len, low="a", high="b"),  # type: ignore[arg-type]
+        OptionError,
+        "low, high: give both, finite numbers",
+    ),
+    "negative deviation": (
+        lambda: Modules(encoder=len, decoder=len, likelihood=Gaussian(std=-1.0)),
+        OptionError,
+        "likelihood: .* > 0",
+    ),
+    "deviation of nan": (
+        lambda: Modules(encoder=len, decoder=len, likelihood=Gaussian(std=math.nan)),
+        OptionError,
+        "likelihood: .* > 0",
+    ),
+    "endless scale": (
+        lambda: Modules(encoder=len, decoder=len, likelihood=Laplace(scale=math.inf)),
+        OptionError,
+        "likelihood: its scale must be finite",
+    ),
+    "likelihood by name": (
+        lambda: Modules(encoder=len, decoder=len, likelihood="gaussian"),  # type: ignore[arg-type]
+        OptionError,
+        "likelihood: must be one of",
+    ),
     "factors": (
         lambda: Modules(encoder=nn.Flatten(), decoder=nn.Flatten(), factors=(2, 2), deterministic=True),
         OptionError,

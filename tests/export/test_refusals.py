@@ -1,6 +1,9 @@
 """What cannot be exported rightly is not exported: one line says why, and what was there stays."""
 
+import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,8 +13,11 @@ from torch import Tensor, nn
 
 import reparam
 import reparam_export
+from reparam.bundle.manifest import Latent
 from reparam.errors import CheckpointError, ExportError, OptionError, OutputError, VerificationError
 from reparam_export import bundling
+from reparam_export.adapters import run
+from reparam_export.source import Source
 from reparam_train.model import VAE
 
 
@@ -42,6 +48,22 @@ def test_a_failed_export_leaves_the_old_bundle_as_it_was(model: VAE, tmp_path: P
         reparam_export.export(broken, tmp_path / "bundle")
     assert reparam.load(tmp_path / "bundle", device="cpu").info().id == old.id
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("factor", [-1.0, math.nan, math.inf, "1"])
+def test_a_bundle_that_nobody_could_load_is_never_published(
+    model: VAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: Any
+) -> None:
+    def described(model: VAE, *, name: str) -> Source:
+        return dataclasses.replace(
+            known(model, name=name), latent=Latent(shape=model.config.latent_shape, scaling_factor=factor)
+        )
+
+    old, known = reparam_export.export(model, tmp_path / "bundle"), run.from_vae
+    monkeypatch.setattr(run, "from_vae", described)
+    with pytest.raises(ExportError, match=r"manifest.json: could not be read again: .*; mend what describes the model"):
+        reparam_export.export(model, tmp_path / "bundle")
+    assert reparam.load(tmp_path / "bundle", device="cpu").info().id == old.id
 
 
 def test_a_model_that_draws_random_numbers_is_refused(

@@ -1,14 +1,20 @@
 """A fully convolutional model runs at any size that its factors divide, from one pair of graphs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 
 import reparam
 import reparam_export
+from reparam.cli.encode import encode
+from reparam.cli.generate import generate
+from reparam.cli.reconstruct import reconstruct
+from reparam.cli.sample import sample
 from reparam.errors import InputError, OptionError
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig
@@ -83,10 +89,38 @@ def test_sides_that_the_factors_do_not_divide_are_refused_with_the_rule(
         vae.encode(np.zeros(shape, np.float32))
 
 
-@pytest.mark.parametrize("size", [(7, 12), (8, 13), (0, 2), (-2, 2)])
-def test_a_size_that_cannot_be_is_refused(vae: reparam.VAE, size: tuple[int, int]) -> None:
-    with pytest.raises(OptionError, match="size"):
-        vae.generate(1, seed=7, size=size)
+@pytest.mark.parametrize("size", [(7, 12), (8, 13), (0, 2), (-2, 2), (2**40, 2**40), (8,), (8, 8, 8), 8, "88"])
+def test_a_size_that_cannot_be_is_refused(vae: reparam.VAE, size: Any) -> None:
+    for call in (lambda: vae.generate(1, seed=7, size=size), lambda: vae.pinned(1, size=size)):
+        with pytest.raises(OptionError, match="size"):
+            call()
+
+
+def test_a_latent_without_places_is_refused_with_its_own_rule(vae: reparam.VAE) -> None:
+    with pytest.raises(
+        InputError, match=r"z: shape must be \[n, 2, latent_height, latent_width\] with sides of at least 1"
+    ):
+        vae.decode(np.zeros((1, 2, 0, 3), np.float32))
+
+
+def test_files_without_rows_keep_the_size_that_was_asked_for(made: tuple[VAE, Path], tmp_path: Path) -> None:
+    bundle, none, out = str(made[1]), str(tmp_path / "none.npy"), str(tmp_path / "out.npy")
+    np.save(none, np.zeros((0, 3, 4, 6), np.float32))
+    words = {
+        "generate": (generate, [bundle, "0", "--seed", "1", "--size", "4", "6"], (0, 3, 4, 6)),
+        "sample": (sample, [bundle, none, "--seed", "1"], (0, 2, 2, 3)),
+        "reconstruct": (reconstruct, [bundle, none], (0, 3, 4, 6)),
+    }
+    for command, arguments, shape in words.values():
+        done = CliRunner().invoke(command, [*arguments, "--out", out, "--device", "cpu"])
+        assert done.exit_code == 0, done.output
+        assert np.load(out).shape == shape
+    done = CliRunner().invoke(encode, [bundle, none, "--mean", out, "--device", "cpu"])
+    assert (done.exit_code, np.load(out).shape) == (0, (0, 2, 2, 3))
+    refused = CliRunner().invoke(
+        generate, [bundle, "0", "--seed", "1", "--size", "5", "6", "--out", out, "--device", "cpu"]
+    )
+    assert isinstance(refused.exception, OptionError)
 
 
 def test_a_bundle_of_fixed_size_takes_no_other(bundles: dict[str, tuple[VAE, Path]]) -> None:

@@ -29,11 +29,18 @@ MAX_BATCH: Final = 256
 
 
 class SplitRows:
-    """The rows of some splits, one split after another, read in pieces as they are asked for."""
+    """The rows of some splits, one split after another, read in pieces as they are asked for.
 
-    def __init__(self, splits: list[Split], limit: int | None) -> None:
+    Attributes:
+        low: the least value of the data's range; None where it is not known.
+        high: the greatest.
+    """
+
+    def __init__(self, splits: list[Split], limit: int | None, *, low: float | None, high: float | None) -> None:
         self._splits = splits
         self._limit = limit
+        self.low = low
+        self.high = high
 
     def __len__(self) -> int:
         """How many there are."""
@@ -60,12 +67,23 @@ def pieces(data: str, *, split: str, limit: int | None, target: Path | None) -> 
     """
     seen = _Seen() if target is None else _seen_by(target)
     found = load_as(data, seen.reading, seen.columns).binarized(seen.binarize, seen.seed)
-    return SplitRows({"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split], limit)
+    splits = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
+    return SplitRows(splits, limit, low=found.low, high=found.high)
 
 
-def rows(data: str, *, split: str, limit: int | None, target: Path | None) -> FloatArray:
-    """The same rows in one array, for those who want few of them."""
-    return np.concatenate(list(pieces(data, split=split, limit=limit, target=target)))
+def rows(
+    data: str, *, split: str, limit: int | None, target: Path | None, span: tuple[float, float] | None = None
+) -> FloatArray:
+    """The same rows in one array, for those who want few of them.
+
+    With span, the range of x that a model takes, rows of a source whose range is known, as images' is, come in that.
+    """
+    found = pieces(data, split=split, limit=limit, target=target)
+    x = np.concatenate(list(found))
+    if span is None or found.low is None or found.high is None or span == (found.low, found.high):
+        return x
+    unit = (x - np.float32(found.low)) / np.float32(found.high - found.low)
+    return np.float32(span[0]) + np.float32(span[1] - span[0]) * unit
 
 
 @dataclass(frozen=True)

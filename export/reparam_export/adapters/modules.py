@@ -9,9 +9,12 @@ The scale is what was stated: logvar, std (logvar = 2 log std) or variance (logv
 
 import contextlib
 import dataclasses
+import math
+import numbers
 from collections.abc import Callable, Generator
 from typing import Any, cast, get_args
 
+import msgspec
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -84,8 +87,8 @@ def source(model: object, *, name: str, input_shape: tuple[int, ...] | None) -> 
     rows = Input(
         shape=input_shape,
         layout="features" if len(input_shape) == 1 else "channels_first",
-        low=pair.low,
-        high=pair.high,
+        low=None if pair.low is None else float(pair.low),
+        high=None if pair.high is None else float(pair.high),
         factors=pair.factors,
     )
     with in_eval_mode(module):
@@ -133,10 +136,19 @@ def _check(pair: Modules) -> None:
     for field, found, values in (("scale", pair.scale, get_args(Scale)), ("noise", pair.noise, get_args(Law))):
         if found not in values:
             raise OptionError(f"{field}: must be one of {', '.join(values)}, got {found!r}")
-    if (pair.low is None) != (pair.high is None) or (
-        pair.low is not None and pair.high is not None and not pair.low < pair.high
-    ):
-        raise OptionError(f"low, high: give both, low below high, or neither; got {pair.low!r} and {pair.high!r}")
+    ends = [end for end in (pair.low, pair.high) if end is not None]
+    told = all(isinstance(end, numbers.Real) and math.isfinite(end) for end in cast("list[object]", ends))
+    if not told or len(ends) == 1 or (ends and not ends[0] < ends[1]):
+        raise OptionError(
+            f"low, high: give both, finite numbers and low below high, or neither; got {pair.low!r} and {pair.high!r}"
+        )
+    try:
+        known = None if pair.likelihood is None else msgspec.convert(msgspec.to_builtins(pair.likelihood), Likelihood)
+    except (TypeError, msgspec.ValidationError) as error:
+        raise OptionError(f"likelihood: must be one of `reparam.bundle.manifest`, {error}; mend it") from None
+    scale = getattr(known, "std", None) or getattr(known, "scale", None)
+    if scale is not None and not math.isfinite(scale):
+        raise OptionError(f"likelihood: its scale must be finite, got {scale}; None is one for each dimension")
 
 
 def _check_factors(rows: Input, latent: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from reparam.bundle.manifest import Input, Role
 from reparam.engine.pair import Pair
 from reparam.errors import InputError
 from reparam.laws import noise
-from reparam_export.inputs import keyed_rows
+from reparam_export.inputs import keyed_rows, small
 
 SEED = 0
 KEYED_ROWS = 64  # where nobody gives any
@@ -53,7 +53,7 @@ def data_rows(given: object, rows: Input) -> npt.NDArray[Any]:
 
     Args:
         given: an array [n, *input]; for a raw graph also images in the range of training, channels first, as the model
-            itself takes them.
+            itself takes them; values beyond that range have no level.
         rows: what the encoder takes.
 
     Raises:
@@ -74,7 +74,7 @@ def rows_for(pair: Pair, data: npt.NDArray[Any] | None) -> Rows:
         pair: the fp32 graphs.
         data: checked rows of the caller, or None for keyed ones.
     """
-    manifest = pair.manifest
+    manifest = small(pair.manifest) if data is None else pair.manifest
     x = keyed_rows(range(KEYED_ROWS), manifest, manifest.input.shape) if data is None else data
     inputs: Feeds = {"x": x}
     if manifest.latent.noise is not None:
@@ -91,7 +91,12 @@ def _levels(x: npt.NDArray[Any], rows: Input) -> npt.NDArray[Any]:
     low, high = rows.low, rows.high
     if rows.dtype != "uint8" or low is None or high is None or x.dtype.kind != "f" or x.ndim != 4:
         return x
-    return np.rint((x - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    levels = np.rint((x - low) * (255 / (high - low)))
+    known = (levels >= 0) & (levels <= 255)  # false for NaN
+    if not known.all():
+        found = x[~known].flat[0]
+        raise InputError(f"calibrate: must be from {low:g} to {high:g}, the range of x in training, got {found}")
+    return levels.astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def vector_feeds(vectors: Vectors, role: Role) -> Feeds:

@@ -46,8 +46,8 @@ class Wanted:
 FP32: Final = Wanted()
 
 
-def wanted(precision: Sequence[Precision], calibrate: npt.NDArray[Any] | None, *, keep_slower: bool) -> Wanted:
-    """The caller's wish, once it can be honoured.
+def wanted(precision: Sequence[Precision], calibrate: object, *, keep_slower: bool) -> Wanted:
+    """The caller's wish, once it can be honoured; its rows are still to be read.
 
     Raises:
         OptionError: an unknown precision, none, or int8 without rows to calibrate it on.
@@ -60,7 +60,7 @@ def wanted(precision: Sequence[Precision], calibrate: npt.NDArray[Any] | None, *
         raise OptionError("calibrate: int8 takes the range of each value from rows of data; give some, a few hundred")
     if calibrate is not None and found == ("fp32",):
         raise OptionError("calibrate: is for fp16 and int8, got precision fp32 alone; add one or leave calibrate out")
-    return Wanted(found, calibrate, keep_slower)
+    return Wanted(found, keep_slower=keep_slower)
 
 
 def add_variants(

@@ -52,7 +52,7 @@ class Chunks:
         self._parts = parts
         self.name: Literal["x", "z"] = name
         """What messages call the rows."""
-        self.done = 0
+        self.done: int = 0
         """Rows that were given out."""
 
     def __iter__(self) -> Iterator[tuple[Rows, int, npt.NDArray[Any]]]:

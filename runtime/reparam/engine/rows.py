@@ -1,7 +1,7 @@
 """Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from reparam.laws import Law, check_seed, noise
 
 Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop - start, *latent]
 Step = Callable[[Pair, npt.NDArray[Any], int, int], list[npt.NDArray[Any]]]  # sessions, rows start to stop, start, stop
+_LONGEST: Final = 2**24  # of a side: far beyond what memory holds, and its square is still a size
+
 Part = tuple[int, int, list[npt.NDArray[Any]]]  # start, stop, outputs
 
 
@@ -57,12 +59,14 @@ class Rows:
         """The same sessions for images of another height and width; None for those of the manifest.
 
         Raises:
-            OptionError: the sides are fixed to others, or no multiples of their factors.
+            OptionError: no pair of whole numbers, the sides are fixed to others, or no multiples of their factors.
         """
         factors = self._factors
         if size is None:
             return self
-        height, width = (whole(f"size[{axis}]", side, low=1) for axis, side in enumerate(size))
+        if not isinstance(cast("object", size), Sequence | np.ndarray) or len(size) != 2:
+            raise OptionError(f"size: must be height and width, such as (64, 96), got {size!r:.80}")
+        height, width = (whole(f"size[{axis}]", side, low=1, high=_LONGEST) for axis, side in enumerate(size))
         if factors is None:
             raise OptionError(f"size: this bundle's rows are always {list(self.input)}; leave it out")
         if height % factors[0] or width % factors[1]:
@@ -100,6 +104,9 @@ class Rows:
             size = shape[place], shape[place + 1]
         else:
             axes, size = self.manifest.latent_axes, (shape[2] * factors[0], shape[3] * factors[1])
+            if not all(shape[2:]):
+                told = ", ".join(map(str, axes))
+                raise InputError(f"z: shape must be [n, {told}] with sides of at least 1, got {list(shape)}")
         if not all(size) or any(side % factor for side, factor in zip(size, factors, strict=True)):
             told = ", ".join(map(str, axes))
             raise InputError(

@@ -27,10 +27,10 @@ class Unfinished:
     """
 
     def __init__(self, parts: Sequence[PartFile], identity: Mapping[str, str], done: tuple[Span, ...]) -> None:
-        self.parts = tuple(parts)
-        self.journal = journal_of(parts)
-        self.identity = dict(identity)
-        self.done = done
+        self.parts: tuple[PartFile, ...] = tuple(parts)
+        self.journal: Path = journal_of(parts)
+        self.identity: dict[str, str] = dict(identity)
+        self.done: tuple[Span, ...] = done
 
     def record(self, span: Span) -> None:
         """Remembers rows that are on the disk, for good; `OutputError` where that fails."""
