@@ -81,13 +81,13 @@ def with_graphs(
     Raises:
         ExportError: the plan holds what no manifest may say.
     """
-    unstamped = b"".join(_serialise(model) for model in models.values())
+    unstamped = b"".join(serialise(model) for model in models.values())
     bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
     files: dict[str, bytes] = {}
     entries: list[Graph] = []
     for role, model in models.items():
         stamp(model, role, bundle_id)
-        data = files[f"{role}.onnx"] = _serialise(model)
+        data = files[f"{role}.onnx"] = serialise(model)
         entries.append(
             Graph(
                 role=role,
@@ -97,7 +97,7 @@ def with_graphs(
                 ir_version=model.ir_version,
                 shape_nodes=shape_nodes[role],
                 bytes=len(data),
-                sha256=_sha256(data),
+                sha256=sha256(data),
             )
         )
     manifest = msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
@@ -140,7 +140,7 @@ def proved(
     manifest = msgspec.structs.replace(
         manifest,
         golden=msgspec.structs.replace(
-            manifest.golden, bytes=len(golden), sha256=_sha256(golden), batches=_batches(kept(vectors)), sizes=sizes
+            manifest.golden, bytes=len(golden), sha256=sha256(golden), batches=_batches(kept(vectors)), sizes=sizes
         ),
     )
     files = {**files, _GOLDEN: golden}
@@ -183,9 +183,11 @@ def _batches(cases: Iterable[Case]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(case.batch for case in cases))
 
 
-def _serialise(model: onnx.ModelProto) -> bytes:
+def serialise(model: onnx.ModelProto) -> bytes:
+    """The graph's bytes, the same for the same graph."""
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """Of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()

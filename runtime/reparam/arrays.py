@@ -158,15 +158,24 @@ def finite(rows: npt.NDArray[Any]) -> bool:
     return math.isfinite(rows.max()) and math.isfinite(rows.min())
 
 
-def check_pair(out: object) -> tuple[FloatArray, FloatArray]:
-    """The two arrays of `out`; `InputTypeError` unless it is a pair of different ones."""
+def check_pair(out: object, *, shape: tuple[int, ...], inputs: Iterable[object] = ()) -> tuple[FloatArray, FloatArray]:
+    """The two arrays of `out` themselves, once they can take mean and logvar in place; see `check_out`.
+
+    Raises:
+        InputTypeError: no pair, or one of them no numpy array of native float32.
+        InputError: they share memory, or one of them does not fit.
+    """
     arrays = cast("tuple[FloatArray, ...]", out) if isinstance(out, tuple | list) else ()
     if len(arrays) != 2:
         raise InputTypeError("out: must be a pair of arrays, the first for mean and the second for logvar")
     one, other = arrays
     if np.may_share_memory(one, other):
         raise InputError("out: mean and logvar must be two arrays that share no memory")
-    return one, other
+    read = tuple(inputs)
+    return (
+        check_out(one, name="out[0]", shape=shape, inputs=read),
+        check_out(other, name="out[1]", shape=shape, inputs=read),
+    )
 
 
 def check_out(

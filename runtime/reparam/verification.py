@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.bundle.golden import Case, Vectors, decode_golden
-from reparam.bundle.manifest import Bound, Precision, Verification, Worst
+from reparam.bundle.manifest import Bound, Manifest, Precision, Verification, Worst
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.engine.device import warn_caller
 from reparam.engine.instructions import has_int8
@@ -84,6 +84,11 @@ def told(bound: Bound) -> str:
     return " + ".join(f"{factor:g}{of}" for factor, of in terms if factor) or "0"
 
 
+def bound_of(manifest: Manifest, precision: Precision) -> Bound:
+    """The bound that a bundle states of a precision, or that of this version where it states none."""
+    return next((done.bound for done in manifest.verification if done.precision == precision), BOUNDS[precision])
+
+
 def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | None) -> Verification:
     """Replays the golden vectors of a bundle that was read with them; see `verify`."""
     manifest = bundle.manifest
@@ -91,7 +96,7 @@ def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | 
         bundle.files[manifest.golden.file], manifest, where=f"{bundle.place}/{manifest.golden.file}"
     )
     pair = start_pair(bundle, device=device, precision=precision, threads=threads)
-    bound = next((v.bound for v in manifest.verification if v.precision == precision), BOUNDS[precision])
+    bound = bound_of(manifest, precision)
     return Verification(
         precision=precision,
         provider=pair.encoder.provider,

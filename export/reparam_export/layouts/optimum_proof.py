@@ -12,7 +12,7 @@ from reparam.bundle.reader import Bundle
 from reparam.engine.device import Device
 from reparam.engine.pair import Pair
 from reparam.engine.session import Contract, GraphSession
-from reparam.verification import BOUNDS, compare
+from reparam.verification import bound_of, compare
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -40,48 +40,40 @@ def prove_pipeline_graphs(
     pair = Pair(means, _Encoder(sessions[0], manifest), _Decoder(sessions[1], manifest), device, precision, 1)
     golden = manifest.golden.file
     cases = decode_golden(bundle.files[golden], manifest, where=f"{bundle.place}/{golden}")
-    bound = next((done.bound for done in manifest.verification if done.precision == precision), BOUNDS["fp32"])
-    compare(pair, cases, bound=bound)
+    compare(pair, cases, bound=bound_of(manifest, precision))
 
 
-class _Encoder:
-    """The layout's encoder with the contract of a bundle's: x in its own range, and z drawn with eps."""
+class _Ranged:
+    """A graph of the layout, whose images are in [-1, 1], for callers whose images are in the model's own range."""
 
     def __init__(self, session: GraphSession, manifest: Manifest) -> None:
-        self._session, self._manifest = session, manifest
+        low, high = manifest.input.low, manifest.input.high
+        assert low is not None  # `pipeline_config` refused it
+        assert high is not None
+        self._session, self._low, self._span = session, np.float32(low), np.float32(high - low)
 
     @property
     def provider(self) -> str:
         """Who runs it."""
         return self._session.provider
 
+
+class _Encoder(_Ranged):
+    """The layout's encoder with the contract of a bundle's: x in its own range, and z drawn with eps."""
+
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> Arrays:
         """Mean, logvar and z."""
-        low, high = self._manifest.input.low, self._manifest.input.high
-        assert low is not None
-        assert high is not None
-        sample = np.float32(2) * (feeds["x"] - np.float32(low)) / np.float32(high - low) - np.float32(1)
+        sample = np.float32(2) * (feeds["x"] - self._low) / self._span - np.float32(1)
         (parameters,) = self._session.run(["latent_parameters"], {"sample": sample})
         mean, logvar = np.split(parameters, 2, axis=1)
         found = {"mean": mean, "logvar": logvar, "z": mean + np.exp(logvar / 2) * feeds["eps"]}
         return [found[name] for name in names]
 
 
-class _Decoder:
+class _Decoder(_Ranged):
     """The layout's decoder with the contract of a bundle's, x_hat alone."""
-
-    def __init__(self, session: GraphSession, manifest: Manifest) -> None:
-        self._session, self._manifest = session, manifest
-
-    @property
-    def provider(self) -> str:
-        """Who runs it."""
-        return self._session.provider
 
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> Arrays:
         """x_hat in its own range."""
-        low, high = self._manifest.input.low, self._manifest.input.high
-        assert low is not None
-        assert high is not None
         (sample,) = self._session.run(["sample"], {"latent_sample": feeds["z"]})
-        return [(sample + np.float32(1)) * np.float32((high - low) / 2) + np.float32(low) for _ in names]
+        return [(sample + np.float32(1)) * (self._span / 2) + self._low for _ in names]

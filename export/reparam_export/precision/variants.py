@@ -1,7 +1,6 @@
 """Variants of a proved bundle: made, checked, held against the source model, measured, and kept if they pay."""
 
 import dataclasses
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ from reparam.bundle.reader import Bundle, believe
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
 from reparam.errors import OptionError, VerificationError
 from reparam.verification import BOUNDS, compare
-from reparam_export.bundling import clean
+from reparam_export.bundling import clean, serialise, sha256
 from reparam_export.passes.stamp import stamp
 from reparam_export.precision.fp16 import halve
 from reparam_export.precision.int8 import quantize
@@ -131,7 +130,7 @@ def _graphs(
             fp32_nodes += count
         clean(model, contract, opset=model.opset_import[0].version)
         stamp(model, role, manifest.id)
-        graphs[role] = bytes(model.SerializeToString(deterministic=True))
+        graphs[role] = serialise(model)
     return graphs, fp32_nodes
 
 
@@ -147,7 +146,7 @@ def _entered(manifest: Manifest, graphs: Mapping[Role, bytes], precision: Precis
                 file=f"{role}.{precision}.onnx",
                 precision=precision,
                 bytes=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
+                sha256=sha256(data),
             )
         )
     return msgspec.structs.replace(manifest, graphs=(*manifest.graphs, *entries))

@@ -18,7 +18,6 @@ from reparam.engine.pair import decoder_contract, encoder_contract, session_of
 from reparam.engine.rows import Rows
 from reparam.errors import ClosedError, InputError, OptionError, ThreadError
 from reparam.integers import whole
-from reparam.laws import Law
 from reparam.posterior import Posterior
 
 
@@ -41,7 +40,6 @@ class Pinned:
         self._encoder: Binding | None = Binding(session_of(pair.encoder), encoder, self.batch, shapes)
         self._decoder: Binding | None = Binding(session_of(pair.decoder), decoder, self.batch, shapes)
         self._quiet = True  # whether the buffer of eps holds zeros
-        self._law: Law | None = manifest.latent.noise
         self._owner = os.getpid(), threading.get_ident()
 
     def __enter__(self) -> Self:
@@ -66,21 +64,18 @@ class Pinned:
             out: two float32 arrays [batch, *latent] to write mean and logvar into.
             allow_nan: let NaN and infinite values through.
         """
-        law, binding = self._law or self._rows.law(), self._of(self._encoder)
+        law, binding = self._rows.law(), self._of(self._encoder)
         self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
         if not self._quiet:
             binding.inputs["eps"][:] = 0
             self._quiet = True
-        if out is not None:
-            shape = (self.batch, *self._rows.latent)
-            for i, one in enumerate(check_pair(out)):
-                check_out(one, name=f"out[{i}]", shape=shape)
-        binding.run()
         mean, logvar = binding.outputs["mean"], binding.outputs["logvar"]
-        if out is None:
+        outs = None if out is None else check_pair(out, shape=mean.shape)
+        binding.run()
+        if outs is None:
             return Posterior(mean.copy(), logvar.copy(), law)
-        out[0][:], out[1][:] = mean, logvar
-        return Posterior(*out, law)
+        outs[0][:], outs[1][:] = mean, logvar
+        return Posterior(*outs, law)
 
     def sample(
         self,

@@ -16,9 +16,9 @@ from reparam.laws import Law, check_seed, noise
 
 Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop - start, *latent]
 Step = Callable[[Pair, npt.NDArray[Any], int, int], list[npt.NDArray[Any]]]  # sessions, rows start to stop, start, stop
-_LONGEST: Final = 2**24  # of a side: far beyond what memory holds, and its square is still a size
-
 Part = tuple[int, int, list[npt.NDArray[Any]]]  # start, stop, outputs
+
+_LONGEST: Final = 2**24  # of a side: far beyond what memory holds, and its square is still a size
 
 
 def check_first_row(first_row: int, rows: int) -> int:
@@ -102,17 +102,13 @@ class Rows:
             axes = self.manifest.input_axes
             place = axes.index("height") + 1  # behind the batch
             size = shape[place], shape[place + 1]
+            rule, remedy = f"height and width positive multiples of {list(factors)}", "; pad or crop it"
         else:
             axes, size = self.manifest.latent_axes, (shape[2] * factors[0], shape[3] * factors[1])
-            if not all(shape[2:]):
-                told = ", ".join(map(str, axes))
-                raise InputError(f"z: shape must be [n, {told}] with sides of at least 1, got {list(shape)}")
+            rule, remedy = "sides of at least 1", ""
         if not all(size) or any(side % factor for side, factor in zip(size, factors, strict=True)):
             told = ", ".join(map(str, axes))
-            raise InputError(
-                f"{name or role}: shape must be [n, {told}] with height and width positive multiples of "
-                f"{list(factors)}, got {list(shape)}; pad or crop it"
-            )
+            raise InputError(f"{name or role}: shape must be [n, {told}] with {rule}, got {list(shape)}{remedy}")
         return self._sized(size)
 
     def _sized(self, size: tuple[int, int]) -> "Rows":

@@ -51,10 +51,8 @@ class Coding(Face):
                 cannot be.
         """
         rows, x = self._rows.for_x(x)
-        law, outs = rows.law(), None
-        if out is not None:
-            shape = (len(x), *rows.latent)
-            outs = [check_out(one, name=f"out[{i}]", shape=shape, inputs=(x,)) for i, one in enumerate(check_pair(out))]
+        law = rows.law()
+        outs = None if out is None else [*check_pair(out, shape=(len(x), *rows.latent), inputs=(x,))]
         if tiles := _tiles(rows, tile, overlap):
             mean, logvar = tiles.encode(x, outs, allow_nan=allow_nan)
         else:

@@ -77,9 +77,6 @@ class Arm:
     options: Options
 
 
-Place = Callable[[Arm, int], Path]
-
-
 def read(folder: Path, kind: Kind) -> Study:
     """The study of a folder.
 
