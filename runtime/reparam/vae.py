@@ -5,9 +5,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from reparam.bundle.manifest import Manifest
+from reparam.engine import inherited
 from reparam.engine.device_arrays import DeviceArrays
 from reparam.engine.info import Info, Placement, info_of, placement_of
-from reparam.engine.inherited import leave_alone
 from reparam.engine.options import LoadOptions
 from reparam.engine.pinned import Pinned
 from reparam.engine.pool import Pool
@@ -85,22 +85,22 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         self._path = os.path.abspath(path)  # noqa: PTH100  resolve() would look through links
         self._options, self._own = start(path, options)
         self._pool = Pool(self._own.pair.threads)
-        self._pid = os.getpid()
+        self._forks: int = inherited.forks
 
     @property
     def _rows(self) -> Rows:
         """The sessions of this process: a child that came by fork starts its own and leaves its parent's alone."""
-        if os.getpid() != self._pid:
-            leave_alone(self._own)
+        if inherited.forks != self._forks:
+            inherited.leave_alone(self._own)
             if not self._own.closed:
                 _, self._own = start(self._path, self._options)
-            self._pid = os.getpid()
+            self._forks = inherited.forks
         return self._own
 
     def __del__(self) -> None:
         """A session that came by fork is not even destroyed."""
-        if hasattr(self, "_pid") and os.getpid() != self._pid:
-            leave_alone(self._own)
+        if hasattr(self, "_forks") and inherited.forks != self._forks:
+            inherited.leave_alone(self._own)
 
     @property
     def manifest(self) -> Manifest:

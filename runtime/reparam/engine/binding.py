@@ -1,38 +1,60 @@
-"""One graph with buffers of its own: bound once, so that a run costs no look-up and no allocation."""
+"""Graphs with buffers of their own: bound once, so that a run costs no look-up and no allocation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.engine.session import Contract, GraphSession
+from reparam.arrays import FEW, finite
+from reparam.engine.session import GraphSession
+
+
+class Slot:
+    """A bound input on the CPU: the buffer [batch, *row] that a run reads, of zeros at first."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self.array: npt.NDArray[Any] = np.zeros(shape, dtype)
+        self._shape, self._dtype = self.array.shape, self.array.dtype
+        self._flat = self.array.reshape(-1)
+        self._few = self._flat.size <= FEW
+
+    def takes(self, rows: object, *, allow_nan: bool) -> bool:
+        """Copies rows that fit as they are, as nearly all do; False where they do not, or are not finite."""
+        if type(rows) is not np.ndarray or rows.dtype is not self._dtype or rows.shape != self._shape:
+            return False
+        self.array[...] = rows
+        flat = self._flat
+        return allow_nan or (self._few and isfinite(flat.dot(flat))) or finite(flat)
 
 
 class Binding:
-    """Buffers for one batch size on the CPU, bound to a session for as long as this lives.
+    """Inputs and outputs of one batch size, bound to a session for as long as this lives.
+
+    Args:
+        session: of the CPU.
+        inputs: every input of the graph, by name.
+        outputs: shape and dtype of those that are wanted, by name.
 
     Attributes:
-        inputs: arrays to write into before a run, by name; C-contiguous, [batch, *row].
-        outputs: arrays that hold the results after a run, by name.
+        inputs: what a run reads, by name.
+        outputs: arrays that hold the results after a run, in order.
+        run: runs the graph on what the inputs hold; `RunError` where onnxruntime fails.
     """
 
     def __init__(
-        self, session: GraphSession, contract: Contract, batch: int, rows: Mapping[str, tuple[int, ...]]
+        self,
+        session: GraphSession,
+        inputs: Mapping[str, Slot],
+        outputs: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]],
     ) -> None:
-        self._session = session
-        self._bound = session.io_binding()
-
-        def arrays(names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
-            return {name: np.zeros((batch, *rows[name]), contract.dtype(name)) for name in names}
-
-        self.inputs: dict[str, npt.NDArray[Any]] = arrays(contract.inputs)
-        self.outputs: dict[str, npt.NDArray[Any]] = arrays(contract.outputs)
-        for name, array in self.inputs.items():
-            self._bound.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        for name, array in self.outputs.items():
-            self._bound.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-    def run(self) -> None:
-        """Runs the graph on what the inputs hold; `RunError` where onnxruntime fails."""
-        self._session.run_bound(self._bound)
+        bound = session.io_binding()
+        self.inputs: Mapping[str, Slot] = inputs
+        self.outputs: list[npt.NDArray[Any]] = [np.zeros(shape, dtype) for shape, dtype in outputs.values()]
+        for name, slot in inputs.items():
+            array = slot.array
+            bound.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in zip(outputs, self.outputs, strict=True):
+            bound.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self.run: Callable[[], None] = session.runner(bound, outputs)

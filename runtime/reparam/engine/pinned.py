@@ -4,21 +4,35 @@ What it saves against `VAE` is the binding of inputs and outputs on each call; w
 thread that made it.
 """
 
-import os
-import threading
+import dataclasses
+from collections.abc import Callable
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_out, check_pair, check_rows, finite, read_rows
-from reparam.engine.binding import Binding
-from reparam.engine.pair import decoder_contract, encoder_contract, session_of
+from reparam.arrays import FLOAT32, FloatArray, check_out, check_pair, check_rows, read_rows
+from reparam.engine import inherited
+from reparam.engine.binding import Binding, Slot
+from reparam.engine.pair import session_of
 from reparam.engine.rows import Rows
-from reparam.errors import ClosedError, InputError, OptionError, ThreadError
+from reparam.errors import ClosedError, InputError, OptionError, ReparamError, ThreadError
 from reparam.integers import whole
+from reparam.laws import Law
 from reparam.posterior import Posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bound:
+    """What an open model holds. `moments` is all that `encode` looks at: x, mean, logvar, what runs, and the law.
+
+    Each look costs, since a run has just emptied the processor's caches; a deterministic model has none.
+    """
+
+    sampling: Binding
+    decoding: Binding
+    moments: tuple[Slot, FloatArray, FloatArray, Callable[[], None], Law] | None
 
 
 class Pinned:
@@ -34,13 +48,19 @@ class Pinned:
         pair = rows.pair
         if pair.device.kind != "cpu":
             raise OptionError(f"pinned: runs on the CPU, this model is on {pair.device}; load it with device='cpu'")
-        manifest = self._rows.manifest
-        encoder, decoder = encoder_contract(pair.manifest), decoder_contract(pair.manifest)
-        shapes = {**manifest.encoder_inputs, **manifest.encoder_outputs, **manifest.decoder_outputs}
-        self._encoder: Binding | None = Binding(session_of(pair.encoder), encoder, self.batch, shapes)
-        self._decoder: Binding | None = Binding(session_of(pair.decoder), decoder, self.batch, shapes)
-        self._quiet = True  # whether the buffer of eps holds zeros
-        self._owner = os.getpid(), threading.get_ident()
+        encoder, law = session_of(pair.encoder), self._rows.manifest.latent.noise
+        latent = (self.batch, *self._rows.latent), FLOAT32
+        image = (self.batch, *self._rows.input), self._rows.dtype
+        x, moments = Slot(*image), None
+        noise = {} if law is None else {"eps": Slot(*latent)}
+        sampling = Binding(encoder, {"x": x, **noise}, {"z": latent})
+        decoding = Binding(session_of(pair.decoder), {"z": Slot(*latent)}, {"x_hat": image})
+        if law is not None:
+            quiet = Binding(encoder, {"x": x, "eps": Slot(*latent)}, {"mean": latent, "logvar": latent})
+            moments = (x, quiet.outputs[0], quiet.outputs[1], quiet.run, law)
+        self._bound: _Bound | None = _Bound(sampling, decoding, moments)
+        self._forks: int = inherited.forks
+        self._thread: int = get_ident()
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +72,7 @@ class Pinned:
 
     def close(self) -> None:
         """Lets go of the buffers; any later call raises `ClosedError`."""
-        self._encoder = self._decoder = None
+        self._bound = None
 
     def encode(
         self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False
@@ -64,16 +84,20 @@ class Pinned:
             out: two float32 arrays [batch, *latent] to write mean and logvar into.
             allow_nan: let NaN and infinite values through.
         """
-        law, binding = self._rows.law(), self._of(self._encoder)
-        self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
-        if not self._quiet:
-            binding.inputs["eps"][:] = 0
-            self._quiet = True
-        mean, logvar = binding.outputs["mean"], binding.outputs["logvar"]
-        outs = None if out is None else check_pair(out, shape=mean.shape)
-        binding.run()
-        if outs is None:
+        bound = self._bound
+        if bound is None or get_ident() != self._thread or inherited.forks != self._forks:
+            raise self._refusal()
+        if bound.moments is None:
+            self._rows.law()  # raises
+            raise AssertionError("a law without moments")
+        slot, mean, logvar, run, law = bound.moments
+        if not slot.takes(x, allow_nan=allow_nan):
+            self._fill(slot, x, "x", allow_nan=allow_nan)
+        if out is None:
+            run()
             return Posterior(mean.copy(), logvar.copy(), law)
+        outs = check_pair(out, shape=mean.shape)
+        run()
         outs[0][:], outs[1][:] = mean, logvar
         return Posterior(*outs, law)
 
@@ -89,43 +113,44 @@ class Pinned:
     ) -> FloatArray:
         """One z of the posterior of each row; arguments, result and errors are those of `VAE.sample`."""
         noise_of = self._rows.noise_of(eps, seed=seed, first_row=first_row, rows=self.batch, allow_nan=allow_nan)
-        binding = self._of(self._encoder)
+        binding = self._open().sampling
         self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
-        if not self._rows.manifest.deterministic:
-            binding.inputs["eps"][:] = noise_of(0, self.batch)
-            self._quiet = False
-        return _run(binding, "z", out)
+        if "eps" in binding.inputs:
+            binding.inputs["eps"].array[:] = noise_of(0, self.batch)
+        return _run(binding, out)
 
     def decode(
         self, z: npt.NDArray[Any], *, out: npt.NDArray[Any] | None = None, allow_nan: bool = False
     ) -> npt.NDArray[Any]:
         """x_hat of each row of z; arguments, result and errors are those of `VAE.decode`."""
-        binding = self._of(self._decoder)
+        binding = self._open().decoding
         self._fill(binding.inputs["z"], z, "z", allow_nan=allow_nan)
-        return _run(binding, "x_hat", out)
+        return _run(binding, out)
 
-    def _of(self, binding: Binding | None) -> Binding:
-        if binding is None:
-            raise ClosedError("this pinned model is closed; open another with vae.pinned")
-        if (os.getpid(), threading.get_ident()) != self._owner:
-            raise ThreadError("a pinned model belongs to the thread and process that made it; each opens its own")
-        return binding
+    def _open(self) -> _Bound:
+        bound = self._bound
+        if bound is None or get_ident() != self._thread or inherited.forks != self._forks:
+            raise self._refusal()
+        return bound
 
-    def _fill(self, buffer: npt.NDArray[Any], array: npt.NDArray[Any], name: str, *, allow_nan: bool) -> None:
-        """Copies checked rows into a buffer."""
-        if type(array) is np.ndarray and array.dtype is buffer.dtype and array.shape == buffer.shape:
-            buffer[...] = array
-            if allow_nan or finite(buffer):
-                return
-        rows = check_rows(array, name=name, row_shape=buffer.shape[1:], dtype=buffer.dtype)
+    def _refusal(self) -> ReparamError:
+        if self._bound is None:
+            return ClosedError("this pinned model is closed; open another with vae.pinned")
+        return ThreadError("a pinned model belongs to the thread and process that made it; each opens its own")
+
+    def _fill(self, slot: Slot, array: object, name: str, *, allow_nan: bool) -> None:
+        """Copies checked rows into a buffer, whatever they come as."""
+        if slot.takes(array, allow_nan=allow_nan):
+            return
+        rows = check_rows(array, name=name, row_shape=slot.array.shape[1:], dtype=slot.array.dtype)
         if len(rows) != self.batch:
             raise InputError(f"{name}: must have {self.batch} rows, as this pinned model was made for, got {len(rows)}")
-        buffer[...] = read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
+        slot.array[...] = read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
 
 
-def _run(binding: Binding, name: str, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-    """Runs a graph; its output in the caller's array, or in a new one."""
-    found = binding.outputs[name]
+def _run(binding: Binding, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    """Runs a graph; its only output in the caller's array, or in a new one."""
+    (found,) = binding.outputs
     if out is not None:
         check_out(out, name="out", shape=found.shape, dtype=found.dtype)
     binding.run()

@@ -6,9 +6,10 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_rows, in_numpy, read_rows
+from reparam.arrays import FLOAT32, FloatArray, check_rows, finite, in_numpy, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.pair import Pair, session_of
+from reparam.engine.session import MOMENTS
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.files.paging import Pages
 from reparam.integers import whole
@@ -75,6 +76,8 @@ class Rows:
 
     def for_x(self, x: object, *, name: str = "x", rows: int | None = None) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of x's height and width, and x itself once its shape and dtype fit."""
+        if type(x) is np.ndarray and x.dtype is self.dtype and x.shape[1:] == self.input and rows is None:
+            return self, x  # what nearly every call passes, some microseconds earlier
         fitting = self
         if self._factors is not None:
             x = in_numpy(x, name=name)
@@ -83,6 +86,8 @@ class Rows:
 
     def for_z(self, z: object) -> tuple["Rows", npt.NDArray[Any]]:
         """The sessions for rows of z's height and width, and z itself once its shape and dtype fit."""
+        if type(z) is np.ndarray and z.dtype is FLOAT32 and z.shape[1:] == self.latent:
+            return self, z
         fitting = self
         if self._factors is not None:
             z = in_numpy(z, name="z")
@@ -255,11 +260,28 @@ class Rows:
 
     def encode(self, pair: Pair, x: npt.NDArray[Any], start: int, stop: int) -> list[FloatArray]:
         """Mean and logvar of a chunk."""
-        return pair.encoder.run(["mean", "logvar"], {"x": x, "eps": self.no_noise(start, stop)})
+        return pair.encoder.run(MOMENTS, {"x": x, "eps": self.no_noise(start, stop)})
 
     def decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[npt.NDArray[Any]]:  # noqa: ARG002  a Step
         """x_hat of a chunk."""
         return pair.decoder.run(["x_hat"], {"z": z})
+
+    def moments(self, x: object, *, allow_nan: bool) -> list[FloatArray] | None:
+        """Mean and logvar of what nearly every call passes: rows that fit as they are, and are one batch; else None.
+
+        `results` gives the same; this asks each question once, since a call of one row costs little more than those.
+        """
+        if (
+            type(x) is np.ndarray
+            and x.dtype is self.dtype
+            and x.shape[1:] == self.input
+            and 0 < (n := len(x)) <= self.max_batch
+            and x.flags.c_contiguous
+            and (allow_nan or finite(x))
+        ):
+            zeros = self._zeros if len(self._zeros) == n else self.no_noise(0, n)
+            return self.pair.encoder.run(MOMENTS, {"x": x, "eps": zeros})
+        return None
 
     def sampler(self, eps_of: Noise) -> Step:
         """The step that gives z with this noise."""

@@ -50,8 +50,12 @@ class Coding(Face):
             OptionError: the model is a deterministic autoencoder and has no posterior; or a tile or overlap that
                 cannot be.
         """
-        rows, x = self._rows.for_x(x)
+        rows = self._rows
         law = rows.law()
+        plain = out is None and tile is None and overlap is None
+        if plain and (moments := rows.moments(x, allow_nan=allow_nan)) is not None:
+            return Posterior(moments[0], moments[1], law)
+        rows, x = rows.for_x(x)
         outs = None if out is None else [*check_pair(out, shape=(len(x), *rows.latent), inputs=(x,))]
         if tiles := _tiles(rows, tile, overlap):
             mean, logvar = tiles.encode(x, outs, allow_nan=allow_nan)
