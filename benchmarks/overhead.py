@@ -68,6 +68,8 @@ def encode(folder: Path, model: VAE, batch: int, rounds: int) -> dict[str, Any]:
             "encode_over_run": (lambda: vae.encode(x), lambda: bare.run(MOMENTS, feeds)),
             "pinned_over_binding": (lambda: fast.encode(x), lambda: bare.run_with_iobinding(binding)),
             "pinned_over_torch": (lambda: fast.encode(x), lambda: model.encode(rows)),
+            # what nothing that stands on onnxruntime can go below
+            "binding_over_torch": (lambda: bare.run_with_iobinding(binding), lambda: model.encode(rows)),
         }
         times = {name: paired(*arm, rounds) for name, arm in arms.items()}
     ratios = {name: ours / theirs for name, (ours, theirs) in times.items()}

@@ -1,13 +1,12 @@
 """Graphs with buffers of their own: bound once, so that a run costs no look-up and no allocation."""
 
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FEW, finite
+from reparam.arrays import finite
 from reparam.engine.session import GraphSession
 
 
@@ -17,16 +16,13 @@ class Slot:
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self.array: npt.NDArray[Any] = np.zeros(shape, dtype)
         self._shape, self._dtype = self.array.shape, self.array.dtype
-        self._flat = self.array.reshape(-1)
-        self._few = self._flat.size <= FEW
 
     def takes(self, rows: object, *, allow_nan: bool) -> bool:
         """Copies rows that fit as they are, as nearly all do; False where they do not, or are not finite."""
         if type(rows) is not np.ndarray or rows.dtype is not self._dtype or rows.shape != self._shape:
             return False
         self.array[...] = rows
-        flat = self._flat
-        return allow_nan or (self._few and isfinite(flat.dot(flat))) or finite(flat)
+        return allow_nan or finite(self.array)
 
 
 class Binding:
