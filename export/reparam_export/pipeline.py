@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from reparam.bundle.manifest import Input, Manifest, Precision, Role
-from reparam.bundle.reader import Bundle
+from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
 from reparam.errors import OptionError
@@ -106,7 +106,7 @@ def export(
     if layout is None:
         publish_bundle(target, manifest, files, pair)
     else:
-        write_layout(Bundle(plain, manifest, files), target, layout=layout)
+        write_layout(believe(Bundle(plain, manifest, files)), target, layout=layout)
     return manifest
 
 

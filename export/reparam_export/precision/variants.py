@@ -82,7 +82,7 @@ def add_variants(
     asked: list[Precision] = [precision for precision in wish.precisions if precision != "fp32"]
     if not asked:
         return found, manifest
-    fp32 = start_pair(Bundle(manifest.name, manifest, found), device="cpu", threads=1)
+    fp32 = start_pair(believe(Bundle(manifest.name, manifest, found)), device="cpu", threads=1)
     rows = rows_for(fp32, wish.calibrate)
     plain: dict[Role, onnx.ModelProto] = {role: onnx.ModelProto.FromString(found[f"{role}.onnx"]) for role in ROLES}
     maps = any(node.op_type == "Conv" for model in plain.values() for node in model.graph.node)
