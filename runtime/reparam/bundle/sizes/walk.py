@@ -40,12 +40,15 @@ class Memory:
         return self.weights + self.constants + self.values
 
 
-def measure(graph: Admitted, inputs: Mapping[str, tuple[int, Shape]]) -> Memory | None:
+def measure(
+    graph: Admitted, inputs: Mapping[str, tuple[int, Shape]], *, told: dict[str, Sized] | None = None
+) -> Memory | None:
     """The memory of one run.
 
     Args:
         graph: past the gate.
         inputs: data type and whole shape of each input, the batch included.
+        told: takes the size of every value by name, where somebody wants to know them.
 
     Returns:
         The estimate; None where an operator is not on the list, whose sizes nobody knows.
@@ -83,6 +86,8 @@ def measure(graph: Admitted, inputs: Mapping[str, tuple[int, Shape]]) -> Memory 
         live += need
         widest = max(widest, live + windows.scratch(call, found[0]))
         live -= sum(_bytes(made[name]) for name in ending.get(number, ()) if name not in constant)
+    if told is not None:
+        told |= made
     return Memory(len(graph.data) + 2 * weights, kept, widest)
 
 
