@@ -20,7 +20,7 @@ class Found:
 
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter[str])
     bad: list[tuple[int, str]] = dataclasses.field(default_factory=list[tuple[int, str]])
-    slowest: float = 0.0
+    slowest: tuple[float, int] = (0.0, -1)
 
 
 def run(script: str, arguments: list[str], first: int, last: int, *, limit: float) -> Found:
@@ -59,7 +59,7 @@ def _child(script: str, arguments: list[str], first: int, found: Found, limit: f
                     elif word == "end":
                         how, _, seconds = told.partition(" ")
                         found.counts[how] += 1
-                        found.slowest = max(found.slowest, float(seconds))
+                        found.slowest = max(found.slowest, (float(seconds), number))
                         number += 1
                     elif word == "wrong":
                         found.bad.append((number, told))
@@ -97,7 +97,16 @@ def main(script: str, case: Callable[[int, int], str], parser: argparse.Argument
     own = [*sys.argv[1:]]
     found = run(script, own, options.first, options.first + options.count, limit=options.limit)
     print(json.dumps({"script": Path(script).name, "seed": options.seed, "cases": options.count, **found.counts}))
-    print(json.dumps({"slowest_s": found.slowest, "bad": found.bad[:50], "bad_count": len(found.bad)}))
+    print(
+        json.dumps(
+            {
+                "slowest_s": found.slowest[0],
+                "slowest_case": found.slowest[1],
+                "bad": found.bad[:50],
+                "bad_count": len(found.bad),
+            }
+        )
+    )
     sys.exit(1 if found.bad else 0)
 
 

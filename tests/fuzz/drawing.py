@@ -29,7 +29,19 @@ SINCE: Final = {"Mish": 18, "GroupNormalization": 18, "HardSwish": 14, "Trilu": 
 
 FLOATS: Final = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-5, 1e-45, 3.4e38, -3.4e38, float("inf"), float("-inf"), float("nan"))
 FAR: Final = (0, 1, -1, 2**31 - 1, -(2**31), 2**31, 2**62, 2**63 - 1, -(2**63), 1000, 65536)
-FEATURES: Final = ((1,), (4,), (7,), (2, 5), (3, 4), (1, 4, 4), (2, 6, 5), (4, 4, 4), (4, 1, 1), (8, 2, 3), (2, 3, 4, 4))
+FEATURES: Final = (
+    (1,),
+    (4,),
+    (7,),
+    (2, 5),
+    (3, 4),
+    (1, 4, 4),
+    (2, 6, 5),
+    (4, 4, 4),
+    (4, 1, 1),
+    (8, 2, 3),
+    (2, 3, 4, 4),
+)
 
 
 Operands = Callable[["Drawing"], tuple[list[str], dict[str, Any], int]]
@@ -158,7 +170,9 @@ class Drawing:
                 return message((1, name), (20, 3), (4, found)), found
             case _:
                 dtype = self.draw.choice(sorted(SIZES))
-                shape = (1,) if self.chance(0.7) else tuple(self.draw.randint(1, 3) for _ in range(self.draw.randint(0, 3)))
+                shape = (
+                    (1,) if self.chance(0.7) else tuple(self.draw.randint(1, 3) for _ in range(self.draw.randint(0, 3)))
+                )
                 values = [self.number(dtype) for _ in range(math.prod(shape))]
                 raw = struct.pack(f"<{len(values)}{LETTERS[dtype]}", *values)
                 sides_ = [(1, side) for side in shape]

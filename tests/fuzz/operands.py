@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from drawing import FAR, Drawing, Drawn, Operands
+
 from reparam.bundle.operators import BINARY, COMPARING, OPERATORS, REDUCING, UNARY, VARIADIC
 from reparam.bundle.outline import BOOL, FLOAT32, INT64, SIZES
 
@@ -125,9 +126,11 @@ def _conv_integer(d: Drawing) -> Inputs:
 
 def _scale(d: Drawing, shape: tuple[int, ...] = ()) -> str:
     count = math.prod(shape)
-    return d.constant(shape, FLOAT32, [abs(d.draw.gauss(0.1, 0.1)) + 1e-3 for _ in range(count)]) if d.chance(
-        0.9
-    ) else d.constant(shape)
+    return (
+        d.constant(shape, FLOAT32, [abs(d.draw.gauss(0.1, 0.1)) + 1e-3 for _ in range(count)])
+        if d.chance(0.9)
+        else d.constant(shape)
+    )
 
 
 def _quantized_conv(d: Drawing) -> Inputs:

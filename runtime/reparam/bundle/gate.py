@@ -6,18 +6,19 @@ functions, custom domains); no data from outside the file; weights of exactly th
 before it is used, and once. Field numbers are those of onnx.proto3 (onnx 1.23).
 """
 
+import dataclasses
 from typing import Final
 
 from reparam.bundle import wire
 from reparam.bundle.manifest import Graph, Manifest
-from reparam.bundle.nodes import RANDOM_OPERATORS, read_node
+from reparam.bundle.nodes import RANDOM_OPERATORS, UnlistedError, read_node
 from reparam.bundle.operators import HIGHEST_OPSET, LOWEST_OPSET
 from reparam.bundle.outline import Admitted, Node, Outline, Tensor
 from reparam.bundle.tensors import read_tensor, read_value
 from reparam.bundle.wire import BYTES, VARINT, key
 from reparam.errors import BundleError
 
-__all__ = ["RANDOM_OPERATORS", "check_graph"]
+__all__ = ["RANDOM_OPERATORS", "Promised", "check_graph", "promised"]
 
 MOST_NODES: Final = 16384
 MOST_TENSORS: Final = 16384
@@ -35,13 +36,31 @@ _GRAPH_REFUSED: Final = {key(15, BYTES): "sparse data is not allowed"}
 _METADATA_KEYS: Final = frozenset({"format", "role", "id"})
 
 
-def check_graph(data: bytes, graph: Graph, manifest: Manifest, *, where: str, strict: bool = True) -> Admitted:
+@dataclasses.dataclass(frozen=True)
+class Promised:
+    """What is said of a graph where it is named: its versions, and the names of its inputs and outputs in order."""
+
+    opset: int
+    ir_version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def promised(graph: Graph, manifest: Manifest) -> Promised:
+    """What a manifest says of one of its graphs."""
+    if graph.role == "encoder":
+        names = tuple(manifest.encoder_inputs), tuple(manifest.encoder_outputs)
+    else:
+        names = ("z",), tuple(manifest.decoder_outputs)
+    return Promised(graph.opset, graph.ir_version, *names)
+
+
+def check_graph(data: bytes, promised: Promised, *, where: str, strict: bool = True) -> Admitted:
     """Refuses a graph that holds what no graph of this format may hold.
 
     Args:
         data: the bytes that would be handed to onnxruntime.
-        graph: the manifest's entry for the file.
-        manifest: which names its inputs and outputs must have.
+        promised: versions and names that it must have.
         where: the file, for messages.
         strict: whether every operator must be on the list; nothing else becomes looser without.
 
@@ -52,14 +71,17 @@ def check_graph(data: bytes, graph: Graph, manifest: Manifest, *, where: str, st
         BundleError: with the first finding.
     """
     try:
-        outline = _read_model(data, graph, strict=strict)
-        _check_names(outline, graph, manifest)
+        outline = _read_model(data, promised, strict=strict)
+        _check_names(outline, promised)
+        _check_order(outline)
+    except UnlistedError as error:
+        raise BundleError(f'{where}: refused: {error}; trust="exporter" takes it from someone you trust') from None
     except ValueError as error:
         raise BundleError(f"{where}: refused: {error}; export the bundle again") from None
     return Admitted(data, outline, strict)
 
 
-def _read_model(data: bytes, graph: Graph, *, strict: bool) -> Outline:
+def _read_model(data: bytes, promised: Promised, *, strict: bool) -> Outline:
     opsets: list[tuple[str, int]] = []
     numbers: dict[int, int] = {}
     bodies: list[tuple[int, int]] = []
@@ -80,14 +102,17 @@ def _read_model(data: bytes, graph: Graph, *, strict: bool) -> Outline:
             raise ValueError(_MODEL_REFUSED.get(tag, f"model: field {tag >> 3} is not allowed"))
     if len(bodies) != 1:
         raise ValueError(f"a model holds one graph, found {len(bodies)}")
-    if [("" if domain == "ai.onnx" else domain, version) for domain, version in opsets] != [("", graph.opset)]:
-        raise ValueError(f"its operator sets must be the standard one at {graph.opset}, found {opsets}")
-    if not LOWEST_OPSET <= graph.opset <= HIGHEST_OPSET:
-        raise ValueError(f"its operator set must be {LOWEST_OPSET} to {HIGHEST_OPSET}, found {graph.opset}")
-    if numbers.get(_IR) != graph.ir_version:
-        found = numbers.get(_IR)
-        raise ValueError(f"its ir_version must be {graph.ir_version} as the manifest says, found {found}")
-    return _read_graph(data, *bodies[0], opset=graph.opset, strict=strict)
+    _check_versions(promised, opsets, numbers.get(_IR))
+    return _read_graph(data, *bodies[0], opset=promised.opset, strict=strict)
+
+
+def _check_versions(promised: Promised, opsets: list[tuple[str, int]], ir_version: int | None) -> None:
+    if [("" if domain == "ai.onnx" else domain, version) for domain, version in opsets] != [("", promised.opset)]:
+        raise ValueError(f"its operator sets must be the standard one at {promised.opset}, found {opsets}")
+    if not LOWEST_OPSET <= promised.opset <= HIGHEST_OPSET:
+        raise ValueError(f"its operator set must be {LOWEST_OPSET} to {HIGHEST_OPSET}, found {promised.opset}")
+    if ir_version != promised.ir_version:
+        raise ValueError(f"its ir_version must be {promised.ir_version} as the manifest says, found {ir_version}")
 
 
 def _read_opset(data: bytes, first: int, last: int) -> tuple[str, int]:
@@ -144,15 +169,18 @@ def _read_graph(data: bytes, first: int, last: int, *, opset: int, strict: bool)
     return Outline(opset, tuple(inputs), tuple(outputs), tensors, nodes)
 
 
-def _check_names(outline: Outline, graph: Graph, manifest: Manifest) -> None:
-    """Inputs and outputs as the contract names them; each value made once, before it is used."""
-    if graph.role == "encoder":
-        wanted = tuple(manifest.encoder_inputs), tuple(manifest.encoder_outputs)
-    else:
-        wanted = ("z",), tuple(manifest.decoder_outputs)
-    for kind, found, names in zip(("inputs", "outputs"), (outline.inputs, outline.outputs), wanted, strict=True):
+def _check_names(outline: Outline, promised: Promised) -> None:
+    """Inputs and outputs as the contract names them."""
+    for kind, found, names in (
+        ("inputs", outline.inputs, promised.inputs),
+        ("outputs", outline.outputs, promised.outputs),
+    ):
         if found != names:
             raise ValueError(f"its {kind} must be {', '.join(names)}, found {', '.join(found) or 'none'}")
+
+
+def _check_order(outline: Outline) -> None:
+    """Each value made once, before it is used."""
     made = {*outline.inputs, *outline.tensors}
     if len(made) != len(outline.inputs) + len(outline.tensors):
         raise ValueError("a tensor has the name of an input")

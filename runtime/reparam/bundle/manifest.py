@@ -234,7 +234,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a reader must know of a bundle before it runs a graph.
 
-    Where trust is there, a graph holds an operator that is not on the gate's list, and loads with trust="exporter" only.
+    Where trust is there, a graph holds an operator off the gate's list, and it loads with trust="exporter" alone.
     """
 
     format: Literal["reparam-bundle"] = "reparam-bundle"

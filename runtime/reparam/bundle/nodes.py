@@ -3,12 +3,13 @@
 Field numbers are those of NodeProto and AttributeProto in onnx.proto3 (onnx 1.23).
 """
 
+import math
 import struct
 from typing import Final
 
 from reparam.bundle import wire
 from reparam.bundle.operators import OPERATORS, Attribute, Kind, Operator
-from reparam.bundle.outline import SIZES, Node, Number, Setting
+from reparam.bundle.outline import SIZES, Node, Number, Setting, Tensor
 from reparam.bundle.tensors import read_tensor
 from reparam.bundle.wire import BYTES, FIXED32, VARINT, key
 
@@ -47,6 +48,7 @@ _VALUES: Final[dict[int, tuple[int, Kind]]] = {
 }
 _EMPTY: Final[dict[int, Kind]] = {6: "floats", 7: "ints"}  # a list of nothing leaves no field
 _MOST_VALUES: Final = 64
+_LARGEST_CONSTANT: Final = 4096  # bytes of a tensor that is an attribute
 _ANY: Final[dict[Kind, Attribute]] = {
     "float": Attribute("float"),
     "int": Attribute("int", -(2**63), 2**63 - 1),
@@ -57,7 +59,14 @@ _ANY: Final[dict[Kind, Attribute]] = {
 }
 
 
-def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:
+class UnlistedError(ValueError):
+    """An operator that is not on the list, where it must be."""
+
+    def __init__(self, operator: str) -> None:
+        super().__init__(f"operator {operator} is not on the list of those that random graphs could not bring down")
+
+
+def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:  # noqa: C901, PLR0912  one loop, for speed
     """The node in data[first:last].
 
     Args:
@@ -96,14 +105,12 @@ def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:
     if operator in RANDOM_OPERATORS:
         raise ValueError(f"random operator {operator}; noise must come in through eps")
     known = OPERATORS.get(operator)
-    if known is None:
-        if strict:
-            # a graph within a graph is worse than an operator that nobody tried, so it is named first
-            _read_attributes(data, attributes, None, operator)
-            raise ValueError(f'operator {operator} is not on the list; trust="exporter" takes it from whom you trust')
-    else:
+    if known is not None:
         _check_names(inputs, outputs, known, operator)
-    return Node(operator, inputs, outputs, _read_attributes(data, attributes, known, operator))
+    found = _read_attributes(data, attributes, known, operator)
+    if known is None and strict:  # after its attributes: a graph within a graph is named first
+        raise UnlistedError(operator)
+    return Node(operator, inputs, outputs, found)
 
 
 def _check_names(inputs: list[str], outputs: list[str], known: Operator, operator: str) -> None:
@@ -162,9 +169,10 @@ def _raw(data: bytes, first: int, last: int, operator: str) -> tuple[str, Kind, 
 
 def _setting(data: bytes, values: list[wire.Field], rule: Attribute, where: str) -> Setting:
     """The value of an attribute within its limits."""
+    if rule.kind == "tensor":
+        return _small(data, *values[0][1:], where)
     if rule.kind == "int":
-        number = values[0][1]
-        number = wire.signed(number)
+        number = wire.signed(values[0][1])
         if not rule.low <= number <= rule.high:
             raise ValueError(f"{where} must be {rule.low} to {rule.high}, got {number}")
         return number
@@ -179,21 +187,17 @@ def _setting(data: bytes, values: list[wire.Field], rule: Attribute, where: str)
         if rule.words and word not in rule.words:
             raise ValueError(f"{where} must be one of {', '.join(sorted(rule.words))}, got {word!r:.80}")
         return word
-    if rule.kind == "tensor":
-        tensor = read_tensor(data, *values[0][1:])[1]
-        size = SIZES[tensor.dtype]
-        for side in tensor.shape:
-            size *= side
-        if size > _LARGEST_CONSTANT:
-            raise ValueError(f"{where} must have at most {_LARGEST_CONSTANT} bytes; weights are initializers")
-        return tensor
     floats = tuple(number for _, first, last in values for number in _floats(data, first, last))
     if len(floats) > rule.most or any(number - number != 0 for number in floats):  # NaN or infinite
         raise ValueError(f"{where} must be at most {rule.most} finite numbers, got {str(floats)[:80]}")
     return floats[0] if rule.kind == "float" else floats
 
 
-_LARGEST_CONSTANT: Final = 4096
+def _small(data: bytes, first: int, last: int, where: str) -> Tensor:
+    tensor = read_tensor(data, first, last)[1]
+    if math.prod(tensor.shape) * SIZES[tensor.dtype] > _LARGEST_CONSTANT:
+        raise ValueError(f"{where} must have at most {_LARGEST_CONSTANT} bytes; weights are initializers")
+    return tensor
 
 
 def _numbers(data: bytes, values: list[wire.Field]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ class Attribute:
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """What a node of an operator may have: how many inputs and outputs, which inputs may be left out by an empty name.
+    """What a node of an operator may have: how many inputs and outputs, and which may be left out.
 
     An attribute that is not here is refused, and so is an empty name elsewhere: onnxruntime follows some of those into
     memory that is not there.
@@ -40,6 +40,7 @@ class Operator:
 
 _FLOAT: Final = Attribute("float")
 _FLAG: Final = Attribute("int", 0, 1)
+_NEVER: Final = Attribute("int", 0, 0)  # a pool that rounds up has sizes that differ between versions
 _AXIS: Final = Attribute("int", -8, 8)
 _AXES: Final = Attribute("ints", -8, 7)
 _LARGE: Final = 4096
@@ -49,7 +50,7 @@ def _words(*words: str) -> Attribute:
     return Attribute("string", words=frozenset(words))
 
 
-# -- families with the same attributes -----------------------------------------------------------------------------------
+# -- families with the same attributes ------------------------------------------------------------------------------
 
 _WINDOW: Final = {
     "auto_pad": _words("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
@@ -112,13 +113,11 @@ OPERATORS: Final[dict[str, Operator]] = {
     "QLinearConv": Operator((8, 9), attributes=_CONV),
     "QLinearMatMul": Operator((8, 8)),
     # -- pools and norms
-    "AveragePool": Operator((1, 1), attributes={**_WINDOW, "ceil_mode": _FLAG, "count_include_pad": _FLAG}),
+    "AveragePool": Operator((1, 1), attributes={**_WINDOW, "ceil_mode": _NEVER, "count_include_pad": _FLAG}),
     "BatchNormalization": Operator((5, 5), attributes={"epsilon": _FLOAT, "momentum": _FLOAT}),
     "GlobalAveragePool": Operator((1, 1)),
     "GlobalMaxPool": Operator((1, 1)),
-    "GroupNormalization": Operator(
-        (3, 3), attributes={"epsilon": _FLOAT, "num_groups": Attribute("int", 1, 65536)}
-    ),
+    "GroupNormalization": Operator((3, 3), attributes={"epsilon": _FLOAT, "num_groups": Attribute("int", 1, 65536)}),
     "InstanceNormalization": Operator((3, 3), attributes={"epsilon": _FLOAT}),
     "LRN": Operator(
         (1, 1),
@@ -129,7 +128,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     ),
     "LpNormalization": Operator((1, 1), attributes={"axis": _AXIS, "p": Attribute("int", 1, 2)}),
     "MaxPool": Operator(
-        (1, 1), attributes={**_WINDOW, "ceil_mode": _FLAG, "dilations": Attribute("ints", 1, _LARGE, most=3)}
+        (1, 1), attributes={**_WINDOW, "ceil_mode": _NEVER, "dilations": Attribute("ints", 1, _LARGE, most=3)}
     ),
     # -- places and sizes
     "ArgMax": Operator((1, 1), attributes={"axis": _AXIS, "keepdims": _FLAG, "select_last_index": _FLAG}),
@@ -144,9 +143,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Flatten": Operator((1, 1), attributes={"axis": _AXIS}),
     "Gather": Operator((2, 2), attributes={"axis": _AXIS}),
     "GatherElements": Operator((2, 2), attributes={"axis": _AXIS}),
-    "Pad": Operator(
-        (2, 4), empty=frozenset({2}), attributes={"mode": _words("constant", "edge", "reflect")}
-    ),
+    "Pad": Operator((2, 4), empty=frozenset({2}), attributes={"mode": _words("constant", "edge", "reflect")}),
     "Range": Operator((3, 3)),
     "Reshape": Operator((2, 2), attributes={"allowzero": _FLAG}),
     "Resize": Operator(

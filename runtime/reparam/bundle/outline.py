@@ -18,9 +18,10 @@ MOST_KNOWN: Final = 64  # values of a tensor that are looked at: sizes and axes,
 
 Number = int | float
 
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tensor:
-    """Weights or a constant: data type, shape, and where in the file its bytes are; typed data of few values as they are.
+    """Weights or a constant: data type, shape, where in the file its bytes are, or few values as they are.
 
     Attributes:
         dtype: of onnx.proto3.

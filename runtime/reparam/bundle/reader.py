@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Final
 
-from reparam.bundle.gate import check_graph
+from reparam.bundle.gate import check_graph, promised
 from reparam.bundle.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -209,7 +209,7 @@ def _still_there(folder: Path, descriptor: int) -> bool:
 
 
 def believe(bundle: Bundle, *, trust: Trust = "strict") -> Bundle:
-    """The bundle with its graphs admitted, once every file has the manifest's bytes and every graph is past the gate."""
+    """The bundle with its graphs admitted, once every file has its bytes and every graph is past the gate."""
     admitted: dict[str, Admitted] = {}
     entries: tuple[Graph | Golden, ...] = (*bundle.manifest.graphs, bundle.manifest.golden)
     for entry in entries:
@@ -219,5 +219,5 @@ def believe(bundle: Bundle, *, trust: Trust = "strict") -> Bundle:
         check_bytes(bundle.files[entry.file], size=entry.bytes, sha256=entry.sha256, where=where)
         if isinstance(entry, Graph):
             data, strict = bundle.files[entry.file], trust == "strict"
-            admitted[entry.file] = check_graph(data, entry, bundle.manifest, where=where, strict=strict)
+            admitted[entry.file] = check_graph(data, promised(entry, bundle.manifest), where=where, strict=strict)
     return dataclasses.replace(bundle, admitted=admitted)

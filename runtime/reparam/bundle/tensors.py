@@ -1,4 +1,4 @@
-"""The gate's look at tensors: weights whose bytes are exactly those of their shape, and the types of inputs and outputs.
+"""The gate's look at tensors: weights of exactly their shape's bytes, and the types of inputs and outputs.
 
 Field numbers are those of TensorProto, ValueInfoProto and TypeProto in onnx.proto3 (onnx 1.23).
 """
@@ -28,7 +28,7 @@ _TYPED: Final = {
 _UNPACKED: Final = {key(4, FIXED32), key(5, VARINT), key(7, VARINT), key(10, FIXED64), key(11, VARINT)}
 
 
-def read_tensor(data: bytes, first: int, last: int) -> tuple[str, Tensor]:
+def read_tensor(data: bytes, first: int, last: int) -> tuple[str, Tensor]:  # noqa: C901, PLR0912  one loop, for speed
     """The name ("" where it has none) and outline of the tensor in data[first:last].
 
     Raises:
@@ -36,7 +36,7 @@ def read_tensor(data: bytes, first: int, last: int) -> tuple[str, Tensor]:
     """
     name, dtype, shape = "", 0, list[int]()
     found: wire.Field | None = None
-    seen = 0
+    seen = 0  # a bit for each field
     for tag, start, end in wire.fields(data, first, last, most=_RANK + 8):
         if tag == _DIM:
             shape.append(start)

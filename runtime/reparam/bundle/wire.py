@@ -27,7 +27,7 @@ def key(number: int, kind: int) -> int:
     return number << 3 | kind
 
 
-def fields(data: bytes, place: int, end: int, *, most: int) -> list[Field]:
+def fields(data: bytes, place: int, end: int, *, most: int) -> list[Field]:  # noqa: C901  one loop, for speed
     """The fields of the message in data[place:end].
 
     Args:

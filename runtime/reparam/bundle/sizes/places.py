@@ -81,9 +81,10 @@ def _flatten(call: Call) -> list[Sized]:
 
 def _squeeze(call: Call) -> list[Sized]:
     x = call.given(0)
-    if call.optional(1) is None:
+    given = () if call.optional(1) is None else call.integers(1)
+    if not given:  # onnxruntime takes an empty list for none
         return [Sized(x.dtype, tuple(side for side in x.shape if side != 1), x.values)]
-    axes = axes_of(call.integers(1), len(x.shape))
+    axes = axes_of(given, len(x.shape))
     if any(x.shape[axis] != 1 for axis in axes):
         raise ValueError(f"axes {list(axes)} of {list(x.shape)} are not all 1")
     return [Sized(x.dtype, tuple(side for axis, side in enumerate(x.shape) if axis not in axes), x.values)]
