@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import main, wrong
 
 import reparam
-from children import main, wrong
 from reparam.errors import ReparamError
 from reparam.testing import tiny_bundle
 
