@@ -18,7 +18,8 @@ FIXED32: Final = 5
 Field = tuple[int, int, int]
 
 _PAST: Final = "a field runs past its message"
-_LONG: Final = re.compile(rb"[\x80-\xff]{10}")  # a number of more than ten bytes
+_OVERLONG: Final = re.compile(rb"[\x80-\xff]{10}")  # a number of more than ten bytes
+_LONGEST: Final = 512  # bytes of a name
 _MIDDLE: Final = bytes(range(0x80, 0x100))  # bytes after which a number goes on
 
 
@@ -42,7 +43,9 @@ def fields(data: bytes, place: int, end: int, *, most: int) -> list[Field]:  # n
     found: list[Field] = []
     append = found.append
     try:
-        while place < end:
+        for _ in range(most + 1):
+            if place >= end:
+                break
             tag = data[place]
             place += 1
             if tag > 0x7F:
@@ -67,8 +70,8 @@ def fields(data: bytes, place: int, end: int, *, most: int) -> list[Field]:  # n
                 place += size
             else:
                 raise ValueError(f"field {tag >> 3} has wire type {kind}")
-            if len(found) > most:
-                raise ValueError(f"a message has more than {most} fields")
+        else:
+            raise ValueError(f"a message has more than {most} fields")
     except IndexError:
         raise ValueError(_PAST) from None
     if place != end:
@@ -101,7 +104,7 @@ def count_varints(data: bytes) -> int:
     """How many numbers stand in a packed field; `ValueError` where the last one is cut or one is too long."""
     if data and data[-1] > 0x7F:
         raise ValueError(_PAST)
-    if _LONG.search(data):
+    if _OVERLONG.search(data):
         raise ValueError("a number runs past ten bytes")
     return len(data.translate(None, _MIDDLE))
 
@@ -124,10 +127,7 @@ def text(data: bytes, first: int, last: int) -> str:
     """
     if last - first > _LONGEST:
         raise ValueError(f"a name has more than {_LONGEST} bytes")
-    found = str(data[first:last], "utf-8")
+    found = data[first:last].decode()
     if not found.isprintable():
         raise ValueError(f"a name is not printable: {found!r:.80}")
     return found
-
-
-_LONGEST: Final = 512

@@ -60,24 +60,26 @@ def measure(
     made: dict[str, Sized] = {
         name: known(tensor.dtype, tensor.shape, tensor.known(graph.data)) for name, tensor in outline.tensors.items()
     }
-    constant = set(made)
     weights = sum(_bytes(each) for each in made.values())
     made |= {name: Sized(dtype, shape) for name, (dtype, shape) in inputs.items()}
+    sizes = {name: _bytes(made[name]) for name in inputs}  # of what follows from the inputs: constants are kept
     last = _last_uses(outline.nodes, outline.outputs)
-    ending: dict[int, list[str]] = {}
-    for name, number in last.items():
-        ending.setdefault(number, []).append(name)
-    live = sum(_bytes(made[name]) for name in inputs)
-    widest, kept, done = live, 0, 0
+    live = widest = sum(sizes.values())
+    kept = done = 0
     for number, node in enumerate(outline.nodes):
         if node.operator not in RULES:
             return None
         call = Call(node, [made[name] if name else None for name in node.inputs], outline.opset)
         found = _sizes(call)
-        made |= zip(node.outputs, found, strict=True)
-        need = sum(_bytes(each) for each in found)
-        if all(name in constant for name in node.inputs if name):
-            constant |= set(node.outputs)
+        need = 0
+        varies = not sizes.keys().isdisjoint(node.inputs)
+        for name, each in zip(node.outputs, found, strict=True):
+            made[name] = each
+            size = _bytes(each)
+            need += size
+            if varies:
+                sizes[name] = size
+        if not varies:
             kept += need
             done += windows.work(call, found[0])
             if done > _MOST_WORK:
@@ -85,7 +87,9 @@ def measure(
             continue
         live += need
         widest = max(widest, live + windows.scratch(call, found[0]))
-        live -= sum(_bytes(made[name]) for name in ending.get(number, ()) if name not in constant)
+        for name in {*node.inputs, *node.outputs}:
+            if last.get(name) == number and name in sizes:
+                live -= sizes[name]
     if told is not None:
         told |= made
     return Memory(len(graph.data) + 2 * weights, kept, widest)
@@ -99,9 +103,10 @@ def _sizes(call: Call) -> list[Sized]:
     if len(found) != len(call.node.outputs):
         raise ValueError(f"{call.node.operator}: must have {len(found)} outputs, has {len(call.node.outputs)}")
     for each in found:
-        if len(each.shape) > RANK or any(not 0 < side <= LONGEST for side in each.shape):
+        shape = each.shape
+        if shape and (len(shape) > RANK or min(shape) < 1 or max(shape) > LONGEST):
             # what is empty is where kernels go wrong, and no model makes it
-            raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(each.shape)}")
+            raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(shape)}")
     return found
 
 
