@@ -112,9 +112,9 @@ def edited(draw: random.Random, manifest: Any) -> Any:
             case 0:
                 del place[key]
             case 1 if isinstance(place, dict):
-                place[draw.choice(("extra", "trust", "training", "kind"))] = draw.choice(ODD)
+                place[draw.choice(("extra", "trust", "training", "kind"))] = copy.deepcopy(draw.choice(ODD))
             case _:
-                place[key] = draw.choice(ODD)
+                place[key] = copy.deepcopy(draw.choice(ODD))
     return document
 
 

@@ -128,7 +128,7 @@ def test_a_silent_fallback_of_onnxruntime_is_caught(small: Path) -> None:
 
 
 def test_a_fallback_in_the_middle_of_a_run_is_caught(small: Path, stand_in: ModuleType) -> None:
-    def run(self: Session, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self: Session, names: list[str], feeds: dict[str, np.ndarray], _: object) -> list[np.ndarray]:
         type(self).chosen = CPU  # as onnxruntime does where it creates the session again
         return [np.zeros((len(next(iter(feeds.values()))), 2), np.float32) for _ in names]
 

@@ -114,10 +114,10 @@ class GraphSession:
         """The execution provider that is active."""
         return self._provider
 
-    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]], options: Any = None) -> list[npt.NDArray[Any]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
         try:
-            found: list[npt.NDArray[Any]] = self._session.run(names, feeds)
+            found: list[npt.NDArray[Any]] = self._session.run(names, feeds, options)
         except Exception as error:
             raise self._failed(error) from error
         rows = len(next(iter(feeds.values())))
