@@ -48,8 +48,8 @@ def load(
             "exporter" takes any standard operator that is not random, for bundles of someone you trust as you trust a
             program of theirs. Hashes and all other checks are the same.
         memory_budget: bytes that both graphs may need for a call of max_batch rows, weights included, by an estimate
-            from their sizes; a bundle that needs more is refused before it is run. None: one row must fit into the
-            memory of this machine, or of the container.
+            from their sizes; a bundle that needs more is refused before it is run. None: one row must fit into three
+            quarters of the memory of this machine, or of the container.
 
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.

@@ -1,4 +1,4 @@
-"""How much memory a bundle's graphs may need, held against a budget or against what this machine has."""
+"""How much memory a bundle's graphs may need, held against a budget or a share of what this machine has."""
 
 import dataclasses
 import os
@@ -14,12 +14,13 @@ from reparam.engine.threads import CGROUP, own_group
 from reparam.errors import BundleError, DeviceUnavailable, OptionError
 
 _UINT8: Final = 2
+_SHARE: Final = 0.75  # of the machine's memory: the rest is for the program around it, and for what an estimate misses
 _ROLES: Final[tuple[Role, ...]] = ("encoder", "decoder")
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Rows of a call, and bytes that it may need by estimate; None: one row must fit into what this machine has."""
+    """Rows of a call, and bytes that it may need by estimate; None: one row must fit into what there is."""
 
     rows: int
     bytes: int | None
@@ -51,7 +52,7 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
             f"memory_budget: calls of max_batch={rows} rows need about {need:,} bytes, got {budget.bytes:,}; "
             "lower max_batch or raise the budget"
         )
-    if on_host and need > (limit := machine_memory()):
+    if on_host and need > (limit := int(_SHARE * machine_memory())):
         raise DeviceUnavailable(
             f"device: {bundle.place} needs about {need:,} bytes for {rows} rows, this process may have {limit:,}"
         )
