@@ -11,7 +11,7 @@ SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
-.PHONY: bench bench-stream bench-batcher bench-train bench-int8 model model-mnist clean
+.PHONY: bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -78,6 +78,28 @@ bench-stream: $(READY) ## Rows a second and memory of a large file through encod
 bench-batcher: $(READY) ## What a Batcher gains for 64 callers of single rows, in one paired run
 	$(BIN)/python benchmarks/batcher.py
 
+bench-gate: $(READY) ## What the gate costs beyond reading and hashing, for models/mnist, a node, and 100 MB
+	$(BIN)/python benchmarks/gate.py
+
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: GRAPHS ?= 50000
+fuzz: BUNDLES ?= 100000
+fuzz: SEED ?= 0
+fuzz: $(READY) ## Random graphs and damaged bundles through the gate and onnxruntime; GRAPHS=, BUNDLES=, SEED=
+	$(BIN)/python tests/fuzz/graphs.py --count $(GRAPHS) --seed $(SEED)
+	$(BIN)/python tests/fuzz/bundles.py --count $(BUNDLES) --seed $(SEED)
+	$(BIN)/python tests/fuzz/bundles.py --count $(BUNDLES) --seed $(SEED) --rehash
+
+fuzz-guided: SECONDS ?= 600
+fuzz-guided: .venv-fuzz/.ready ## Coverage-guided fuzzing of gate, manifest and .npy files by atheris; SECONDS= of each
+	set -e; for target in gate manifest npy; do \
+	  .venv-fuzz/bin/python tests/fuzz/guided.py $$target -max_total_time=$(SECONDS); done
+
+.venv-fuzz/.ready: $(SOURCES)
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris==3.0.0 .
+	@touch $@
+
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pythae==0.1.2 '.[cpu,train]'
@@ -99,4 +121,4 @@ model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; n
 	$(BIN)/reparam export build/mnist-run models/mnist --precision fp32,int8 --calibrate $(MNIST)
 
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench .venv-fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 import onnx
 
+from reparam.bundle.gate import RANDOM_OPERATORS
 from reparam.bundle.golden import Case, Vectors, encode_golden
 from reparam.bundle.manifest import (
     MANIFEST_NAME,
@@ -21,11 +22,14 @@ from reparam.bundle.manifest import (
     Graph,
     Manifest,
     Role,
+    Trust,
     Verification,
 )
+from reparam.bundle.operators import OPERATORS
 from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.strict import decode_manifest, encode_manifest
 from reparam.bundle.writer import publish
+from reparam.engine.memory import MACHINE, check_memory
 from reparam.engine.pair import Pair, start_pair
 from reparam.engine.session import Contract
 from reparam.engine.wheel import import_onnxruntime
@@ -74,13 +78,28 @@ def clean(model: onnx.ModelProto, contract: Contract, *, opset: int = OPSET) -> 
 
 
 def with_graphs(
-    plan: Manifest, models: Mapping[Role, onnx.ModelProto], shape_nodes: Mapping[Role, int]
+    plan: Manifest,
+    models: Mapping[Role, onnx.ModelProto],
+    shape_nodes: Mapping[Role, int],
+    *,
+    allow_operators: bool = False,
 ) -> tuple[dict[str, bytes], Manifest]:
     """Stamps clean graphs with the id that they give: their files by name, and the manifest that names them.
 
     Raises:
-        ExportError: the plan holds what no manifest may say.
+        ExportError: the plan holds what no manifest may say, or a graph an operator that is not on the gate's list and
+            not allowed.
+        BundleError: a graph that the runtime's gate refuses.
     """
+    unlisted = {role: _unlisted(model) for role, model in models.items()}
+    if any(unlisted.values()):
+        role, name = next((role, names[0]) for role, names in unlisted.items() if names)
+        if not allow_operators:
+            raise ExportError(
+                f"{role}: operator {name} is not on the list that every loader takes; write the model without it, or "
+                'export with allow_operators (--allow-operators), and load that bundle with trust="exporter"'
+            )
+        plan = msgspec.structs.replace(plan, trust="exporter")
     unstamped = b"".join(serialise(model) for model in models.values())
     bundle_id = hashlib.sha256(unstamped).hexdigest()[:32]
     files: dict[str, bytes] = {}
@@ -102,7 +121,18 @@ def with_graphs(
         )
     manifest = msgspec.structs.replace(plan, id=bundle_id, graphs=tuple(entries))
     readable(manifest)  # before anything is run: what is told of a model may come from anyone
+    admitted = believe(Bundle(manifest.name, manifest, files), trust=trust_of(manifest))
+    check_memory(admitted, "fp32", MACHINE, on_host=True)
     return files, manifest
+
+
+def _unlisted(model: onnx.ModelProto) -> list[str]:
+    return sorted({node.op_type for node in model.graph.node} - OPERATORS.keys() - RANDOM_OPERATORS)
+
+
+def trust_of(manifest: Manifest) -> Trust:
+    """What a loader must be told to take the bundle."""
+    return "strict" if manifest.trust is msgspec.UNSET else manifest.trust
 
 
 def readable(manifest: Manifest) -> bytes:
@@ -144,7 +174,7 @@ def proved(
         ),
     )
     files = {**files, _GOLDEN: golden}
-    pair = start_pair(believe(Bundle(manifest.name, manifest, files)), device="cpu")
+    pair = start_pair(believe(Bundle(manifest.name, manifest, files), trust=trust_of(manifest)), device="cpu")
     done = Verification(
         precision="fp32",
         provider=pair.encoder.provider,

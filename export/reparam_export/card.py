@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from reparam.bundle.manifest import (
     Axes,
     Bernoulli,
@@ -57,11 +59,18 @@ def _usage(manifest: Manifest) -> str:
     encode = "q = vae.encode(x_hat)                     # q.mean, q.logvar, q.kl() in nats per row"
     if manifest.deterministic:
         encode = "z = vae.sample(x_hat)                     # no seed and no eps: a plain autoencoder takes no noise"
+    load, needs = f'reparam.load("{manifest.name}")    ', ""
+    if manifest.trust is not msgspec.UNSET:
+        load = f'reparam.load("{manifest.name}", trust="exporter")'
+        needs = (
+            "A graph holds operators that are not on the list of the runtime's gate, so it is refused without "
+            '`trust="exporter"`: give that where you would run a program of whoever exported this.\n\n'
+        )
     return f"""## Use
 
-```python
+{needs}```python
 import reparam
-vae = reparam.load("{manifest.name}")     # this folder
+vae = {load} # this folder
 x_hat = vae.generate(16, seed=7)          # {manifest.input.dtype} {_shape(manifest.input.shape).replace("batch", "16")}
 {encode}
 ```"""

@@ -39,6 +39,9 @@ _ROWS: Final = 512  # a few hundred are usual
     "--calibrate-rows", type=click.IntRange(min=1), default=_ROWS, show_default=True, help="How many of them."
 )
 @click.option("--keep-slower", is_flag=True, help="Keep a precision that is not faster here than fp32.")
+@click.option(
+    "--allow-operators", is_flag=True, help="Take operators off the gate's list; needs --trust exporter later."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(
     run: Path,
@@ -52,6 +55,7 @@ def export(
     calibrate: str | None,
     calibrate_rows: int,
     keep_slower: bool,
+    allow_operators: bool,
     as_json: bool,
 ) -> None:
     """Write the model of RUN as two ONNX graphs in the folder BUNDLE.
@@ -76,7 +80,7 @@ def export(
             raise OptionError(f"{run}: is a bundle, whose rows stay as they are; leave out --input-shape")
         if precisions != ("fp32",) or calibrate is not None:
             raise OptionError(f"{run}: is a bundle; precisions are added where a model is exported, leave them out")
-        _lay_out(run, bundle, name, layout, raw=raw, as_json=as_json)
+        _lay_out(run, bundle, name, layout, raw=raw, allow_operators=allow_operators, as_json=as_json)
         return
     try:
         from reparam_export.pipeline import STAGES
@@ -102,6 +106,7 @@ def export(
             calibrate=rows,
             keep_slower=keep_slower,
             raw=raw,
+            allow_operators=allow_operators,
             layout=None if layout == "bundle" else layout,
             name=name,
             progress=step,
@@ -144,6 +149,7 @@ def _lay_out(
     layout: Literal["bundle", "triton", "optimum"],
     *,
     raw: bool,
+    allow_operators: bool,
     as_json: bool,
 ) -> None:
     """A bundle that is there already, as another program's folder."""
@@ -155,7 +161,7 @@ def _lay_out(
         from reparam_export.layouts.writing import lay_out
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[convert]'") from None
-    manifest = lay_out(run, target, layout=layout)
+    manifest = lay_out(run, target, layout=layout, trust="exporter" if allow_operators else "strict")
     if as_json:
         print_json({"layout": layout, "folder": str(target), "id": manifest.id})
         return

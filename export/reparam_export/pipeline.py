@@ -11,12 +11,12 @@ import numpy.typing as npt
 import onnx
 
 from reparam.bundle.manifest import Input, Manifest, Precision, Role
-from reparam.bundle.reader import Bundle
+from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract
 from reparam.errors import OptionError
 from reparam_export.adapters.find import find_source
-from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
+from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, trust_of, with_graphs
 from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.layouts.record import Layout
 from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
@@ -40,6 +40,7 @@ def export(
     calibrate: npt.NDArray[Any] | Callable[[Input], npt.NDArray[Any]] | None = None,
     keep_slower: bool = False,
     raw: bool = False,
+    allow_operators: bool = False,
     layout: Layout | None = None,
     name: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -58,6 +59,8 @@ def export(
         keep_slower: whether a variant stays that is not faster here than fp32; else it is left out, with a warning.
         raw: whether the graphs take and give uint8 images [batch, height, width, channels], 0 to 255 for the range of
             training; such a bundle scores nothing.
+        allow_operators: whether a graph may hold an operator that is not on the gate's list; such a bundle loads only
+            with trust="exporter", and its manifest and card say so.
         layout: "triton" or "optimum" to write the folder of such a program in place of a bundle, see
             `reparam_export.lay_out`.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
@@ -101,17 +104,21 @@ def export(
     if calibrate is not None:
         given = calibrate(source.input) if callable(calibrate) else calibrate
         wish = dataclasses.replace(wish, calibrate=data_rows(given, source.input))
-    files, manifest, pair = prove(source, wish, progress=progress)
+    files, manifest, pair = prove(source, wish, allow_operators=allow_operators, progress=progress)
     progress("publish")
     if layout is None:
         publish_bundle(target, manifest, files, pair)
     else:
-        write_layout(Bundle(plain, manifest, files), target, layout=layout)
+        write_layout(believe(Bundle(plain, manifest, files), trust=trust_of(manifest)), target, layout=layout)
     return manifest
 
 
 def prove(
-    source: Source, wish: Wanted = FP32, *, progress: Callable[[str], None] = lambda _: None
+    source: Source,
+    wish: Wanted = FP32,
+    *,
+    allow_operators: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[dict[str, bytes], Manifest, Pair]:
     """The graphs and golden vectors of a model by file name, their manifest, and both graphs running: all but the card.
 
@@ -120,7 +127,7 @@ def prove(
         VerificationError: a graph's numbers differ from PyTorch's.
     """
     with in_eval_mode(source.module):
-        files, manifest = _build(source, progress)
+        files, manifest = _build(source, progress, allow_operators=allow_operators)
         progress("verify")
         vectors = reference(source)
     files, manifest, pair = proved(files, manifest, vectors, bound=source.bound)
@@ -128,7 +135,9 @@ def prove(
     return files, manifest, pair
 
 
-def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, bytes], Manifest]:
+def _build(
+    source: Source, progress: Callable[[str], None], *, allow_operators: bool
+) -> tuple[dict[str, bytes], Manifest]:
     """Both graphs and a manifest that lacks what the verification adds."""
     plan = Manifest(
         name=source.name,
@@ -153,4 +162,4 @@ def _build(source: Source, progress: Callable[[str], None]) -> tuple[dict[str, b
         model = models[contract.role] = trace(module.eval(), contract)
         fix_shapes(model)
         shape_nodes[contract.role] = clean(model, contract)
-    return with_graphs(plan, models, shape_nodes)
+    return with_graphs(plan, models, shape_nodes, allow_operators=allow_operators)

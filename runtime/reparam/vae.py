@@ -4,7 +4,7 @@ import os
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from reparam.bundle.manifest import Manifest
+from reparam.bundle.manifest import Manifest, Trust
 from reparam.engine import inherited
 from reparam.engine.device_arrays import DeviceArrays
 from reparam.engine.info import Info, Placement, info_of, placement_of
@@ -29,6 +29,8 @@ def load(
     max_batch: int = 256,
     follow_links: bool = False,
     expect_sha256: str | None = None,
+    trust: Trust = "strict",
+    memory_budget: int | None = None,
 ) -> "VAE":
     """Loads a bundle: every file is hashed, every graph checked, and both sessions are ready when this returns.
 
@@ -42,13 +44,19 @@ def load(
         max_batch: rows run at a time, at least 1; more memory above it, not more speed.
         follow_links: whether the bundle's files may be symbolic links.
         expect_sha256: the sha256, in hex, that manifest.json must have; it pins every file.
+        trust: "strict" takes graphs of operators on the gate's list alone, which random graphs could not bring down;
+            "exporter" takes any standard operator that is not random, for bundles of someone you trust as you trust a
+            program of theirs. Hashes and all other checks are the same.
+        memory_budget: bytes that both graphs may need for a call of max_batch rows, weights included, by an estimate
+            from their sizes; a bundle that needs more is refused before it is run. None: one row must fit into three
+            quarters of the memory of this machine, or of the container.
 
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.
-        BundleError: damaged, changed, or not a bundle.
-        DeviceUnavailable: the device that was named cannot be had, with what is missing.
+        BundleError: damaged, changed, or not a bundle; or a graph that no bundle may hold.
+        DeviceUnavailable: the device that was named cannot be had, with what is missing, or the memory is too small.
         MissingExtra: no onnxruntime wheel, or two.
-        OptionError: an option out of its range, or a precision that the bundle does not hold.
+        OptionError: an option out of its range, a precision that the bundle does not hold, or a budget too small.
 
     Examples:
         >>> import reparam
@@ -64,6 +72,8 @@ def load(
         max_batch=max_batch,
         follow_links=follow_links,
         expect_sha256=expect_sha256,
+        trust=trust,
+        memory_budget=memory_budget,
     )
     return VAE(path, options)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.bundle.golden import Case, Vectors, decode_golden
-from reparam.bundle.manifest import Bound, Manifest, Precision, Verification, Worst
+from reparam.bundle.manifest import Bound, Manifest, Precision, Trust, Verification, Worst
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.engine.device import warn_caller
 from reparam.engine.instructions import has_int8
@@ -109,7 +109,12 @@ def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | 
 
 
 def verify(
-    path: str | os.PathLike[str], *, device: str = "auto", threads: int | None = None, follow_links: bool = False
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    follow_links: bool = False,
+    trust: Trust = "strict",
 ) -> tuple[Verification, ...]:
     """Replays a bundle's golden vectors here, in every precision that it holds.
 
@@ -120,6 +125,7 @@ def verify(
         device: as for `load`.
         threads: as for `load`.
         follow_links: as for `load`.
+        trust: as for `load`.
 
     Returns:
         For each precision the provider, version, bound and the worst error of every output.
@@ -133,7 +139,7 @@ def verify(
         >>> [done.precision for done in reparam.verify("models/digits", device="cpu")]
         ['fp32']
     """
-    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links)
+    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links, trust=trust)
     precisions = list(bundle.manifest.precisions)
     if "int8" in precisions and not has_int8():
         precisions.remove("int8")

@@ -95,10 +95,13 @@ def test_data_outside_the_file_is_refused_wherever_a_tensor_may_stand(tiny: Make
     entry = onnx.message((1, "location"), (2, "/etc/passwd"))
     for outside in ((13, entry), (14, 1)):
         tensor = onnx.integers("w", 1) + onnx.message(outside)
-        constant = [onnx.node("Constant", "", "y", (5, onnx.message((1, "value"), (k, tensor)))) for k in (5, 10)]
-        graphs = [onnx.graph([], [], [], (5, tensor)), *(onnx.graph([node], [], []) for node in constant)]
-        for graph in graphs:
+        constant, several = (
+            onnx.node("Constant", "", "y", (5, onnx.message((1, "value"), (20, 4), (k, tensor)))) for k in (5, 10)
+        )
+        for graph in (onnx.graph([], [], [], (5, tensor)), onnx.graph([constant], [], [])):
             refused(tiny(tmp_path / "b", encoder=onnx.model(graph)), "external data is not allowed; weights belong")
+        graph = onnx.graph([several], [], [])
+        refused(tiny(tmp_path / "b", encoder=onnx.model(graph)), "field 10 of attribute 'value' is not allowed")
 
 
 def test_sparse_data_is_refused_wherever_it_may_stand(tiny: Maker, onnx: Any, tmp_path: Path) -> None:
@@ -118,8 +121,8 @@ def test_a_graph_cut_short_anywhere_is_refused(tiny: Maker, onnx: Any, tmp_path:
     ("data", "message"),
     [
         (b"\x0b\x0c", "wire type 3"),  # a group
-        (b"\x00\x00", "number 0"),
-        (b"\x38\x01", "a number stands where a message belongs"),  # field 7 as a number
+        (b"\x00\x00", "field 0 is not allowed"),
+        (b"\x38\x01", "field 7 is not allowed"),  # the graph as a number
         (b"\xff" * 11, "runs past"),
         (b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "runs past"),  # a length of 2^64 - 1
     ],

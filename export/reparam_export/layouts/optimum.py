@@ -48,8 +48,8 @@ def optimum_files(bundle: Bundle, precision: Precision) -> tuple[dict[str, bytes
     encoder = Contract("encoder", {"sample": x}, {"latent_parameters": parameters}, factors)
     decoder = Contract("decoder", {"latent_sample": latent}, {"sample": x}, factors)
     models = {
-        "encoder": _encoder(onnx.load_model_from_string(bundle.graph("encoder", precision)), encoder, manifest),
-        "decoder": _decoder(onnx.load_model_from_string(bundle.graph("decoder", precision)), decoder, manifest),
+        "encoder": _encoder(onnx.load_model_from_string(bundle.graph("encoder", precision).data), encoder, manifest),
+        "decoder": _decoder(onnx.load_model_from_string(bundle.graph("decoder", precision).data), decoder, manifest),
     }
     graphs = {role: model.SerializeToString(deterministic=True) for role, model in models.items()}
     prove_pipeline_graphs(bundle, precision, (encoder, graphs["encoder"]), (decoder, graphs["decoder"]))

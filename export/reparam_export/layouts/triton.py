@@ -30,7 +30,7 @@ def triton_files(bundle: Bundle, precision: Precision) -> tuple[dict[str, bytes]
     manifest = bundle.manifest
     files: dict[str, bytes] = {}
     for contract in (encoder_contract(manifest), decoder_contract(manifest)):
-        files[f"{contract.role}/{VERSION}/model.onnx"] = bundle.graph(contract.role, precision)
+        files[f"{contract.role}/{VERSION}/model.onnx"] = bundle.graph(contract.role, precision).data
         files[f"{contract.role}/config.pbtxt"] = _graph(contract).encode()
     files[f"{ENSEMBLE}/config.pbtxt"] = _ensemble(manifest).encode()
     return files, (f"{ENSEMBLE}/{VERSION}",)

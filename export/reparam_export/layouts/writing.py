@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from reparam.bundle.manifest import Manifest, Precision
+from reparam.bundle.manifest import Manifest, Precision, Trust
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.bundle.writer import check_target, publish
 from reparam.errors import OptionError
@@ -25,6 +25,7 @@ def lay_out(
     *,
     layout: Layout,
     precision: Precision = "fp32",
+    trust: Trust = "strict",
 ) -> Manifest:
     """Writes a bundle as another program's folder, in one step; a layout already there is replaced if it is as written.
 
@@ -38,6 +39,7 @@ def lay_out(
         path: the folder to become.
         layout: "triton" or "optimum".
         precision: which of the bundle's graphs to write.
+        trust: see `reparam.load`.
 
     Returns:
         The bundle's manifest.
@@ -49,7 +51,7 @@ def lay_out(
         OutputError: the place cannot be written, or holds what we did not write; what was there is still there.
     """
     check_layout_place(Path(path), layout)
-    found = read_bundle(Path(bundle), golden=True)
+    found = read_bundle(Path(bundle), golden=True, trust=trust)
     write_layout(found, Path(path), layout=layout, precision=precision)
     return found.manifest
 

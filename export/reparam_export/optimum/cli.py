@@ -12,8 +12,11 @@ from reparam.errors import MissingExtra
 @click.argument("folder", type=PATH)
 @click.argument("bundle", type=PATH)
 @click.option("--name", help="Name of the bundle.  [default: that of BUNDLE's folder]")
+@click.option(
+    "--allow-operators", is_flag=True, help="Take operators off the gate's list; needs --trust exporter later."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def import_optimum(folder: Path, bundle: Path, name: str | None, *, as_json: bool) -> None:
+def import_optimum(folder: Path, bundle: Path, name: str | None, *, allow_operators: bool, as_json: bool) -> None:
     """Make a bundle in the folder BUNDLE of vae_encoder/model.onnx and vae_decoder/model.onnx in FOLDER.
 
     The encoder's noise becomes an input, and both graphs are held against the ones that came; where they differ nothing
@@ -37,7 +40,7 @@ def import_optimum(folder: Path, bundle: Path, name: str | None, *, as_json: boo
                 advance(1)
             begun.append(stage)
 
-        manifest = import_folder(folder, bundle, name=name, progress=step)
+        manifest = import_folder(folder, bundle, name=name, allow_operators=allow_operators, progress=step)
         advance(1)
     worst = max(error.absolute for error in manifest.verification[0].worst.values())
     if as_json:

@@ -25,6 +25,7 @@ def import_optimum(
     path: str | os.PathLike[str],
     *,
     name: str | None = None,
+    allow_operators: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Makes a bundle of a folder that optimum or diffusers wrote: same numbers, the noise an input.
@@ -38,6 +39,7 @@ def import_optimum(
             (`latent_sample` to `sample`), and the VAE's config.json in vae_encoder, vae or the folder itself.
         path: the bundle's folder; a bundle already there is replaced in one step, anything else is refused.
         name: the bundle's name, letters, digits, `.`, `_` and `-`; left out, that of the bundle's folder.
+        allow_operators: see `reparam_export.export`.
         progress: called with each of `STAGES` as it begins.
 
     Returns:
@@ -64,7 +66,9 @@ def import_optimum(
         "encoder": clean(encoder, encoder_contract(plan), opset=opset_of(encoder)),
         "decoder": clean(decoder, decoder_contract(plan), opset=opset_of(decoder)),
     }
-    files, manifest = with_graphs(plan, {"encoder": encoder, "decoder": decoder}, shape_nodes)
+    files, manifest = with_graphs(
+        plan, {"encoder": encoder, "decoder": decoder}, shape_nodes, allow_operators=allow_operators
+    )
     progress("verify")
     files, manifest, pair = proved(files, manifest, originals(found, manifest), bound=FOREIGN)
     progress("publish")

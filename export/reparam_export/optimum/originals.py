@@ -1,4 +1,4 @@
-"""Optimum's own graphs, running as they came: what the imported ones are held against."""
+"""Optimum's own graphs, running as they came: what the imported ones are held against, once those are past the gate."""
 
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from reparam.errors import ExportError
 from reparam_export.inputs import keyed_cases, keyed_inputs
 from reparam_export.optimum.folder import Folder
 from reparam_export.optimum.surgery import LOGVAR
+from reparam_export.passes.strip import strip
 
 
 def originals(folder: Folder, manifest: Manifest) -> dict[Case, Vectors]:
@@ -56,7 +57,9 @@ def _session(model: onnx.ModelProto) -> Any:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # its messages reach us as exceptions
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    plain = onnx.ModelProto.FromString(model.SerializeToString())
+    strip(plain)  # what the gate saw of it is what runs: nodes and weights, not hints of their shapes
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(plain.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
         raise ExportError(f"{model.graph.name}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error

@@ -15,7 +15,7 @@ from reparam.bundle.reader import Bundle, believe
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
 from reparam.errors import OptionError, VerificationError
 from reparam.verification import BOUNDS, compare
-from reparam_export.bundling import clean, serialise, sha256
+from reparam_export.bundling import clean, serialise, sha256, trust_of
 from reparam_export.passes.stamp import stamp
 from reparam_export.precision.fp16 import halve
 from reparam_export.precision.int8 import quantize
@@ -82,7 +82,9 @@ def add_variants(
     asked: list[Precision] = [precision for precision in wish.precisions if precision != "fp32"]
     if not asked:
         return found, manifest
-    fp32 = start_pair(Bundle(manifest.name, manifest, found), device="cpu", threads=1)
+    fp32 = start_pair(
+        believe(Bundle(manifest.name, manifest, found), trust=trust_of(manifest)), device="cpu", threads=1
+    )
     rows = rows_for(fp32, wish.calibrate)
     plain: dict[Role, onnx.ModelProto] = {role: onnx.ModelProto.FromString(found[f"{role}.onnx"]) for role in ROLES}
     maps = any(node.op_type == "Conv" for model in plain.values() for node in model.graph.node)
@@ -92,7 +94,7 @@ def add_variants(
         graphs, fp32_nodes = _graphs(plain, manifest, precision, rows, vectors)
         whole = _entered(manifest, graphs, precision)
         data = {graph.file: graphs[graph.role] for graph in whole.graphs if graph.precision == precision}
-        bundle = believe(Bundle(manifest.name, whole, {**found, **data}))
+        bundle = believe(Bundle(manifest.name, whole, {**found, **data}), trust=trust_of(manifest))
         pair = start_pair(bundle, device="cpu", precision=precision, threads=1)
         proof = _proof(pair, manifest.verification[0], vectors)
         measured = measure(fp32, pair, rows, batch=batch, fp32_nodes=fp32_nodes)

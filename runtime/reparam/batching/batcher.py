@@ -9,7 +9,8 @@ import numpy.typing as npt
 from reparam.arrays import FloatArray
 from reparam.batching.planning import plan_decode, plan_encode, plan_reconstruct, plan_sample, run_plan
 from reparam.batching.queue import BatcherStats, CallQueue
-from reparam.batching.runner import Runner, check_seconds
+from reparam.batching.runner import Runner
+from reparam.engine.deadline import check_seconds
 from reparam.engine.rows import Rows
 from reparam.errors import OptionError
 from reparam.face.base import rows_of

@@ -1,7 +1,6 @@
 """The queue, its thread, and those who wait for it: threads on a lock, tasks on a future."""
 
 import asyncio
-import math
 import os
 import threading
 import weakref
@@ -9,15 +8,8 @@ import weakref
 from reparam.batching.call import Arrays, Call, Plan
 from reparam.batching.queue import BatcherStats, CallQueue
 from reparam.batching.worker import Run, refuse, work
-from reparam.errors import ClosedError, DeadlineExceeded, OptionError
-
-
-def check_seconds(name: str, value: object) -> float:
-    """The value as seconds, or `OptionError` unless it is a number from 0 to what a lock can wait."""
-    number = float(value) if isinstance(value, int | float) else math.nan
-    if not 0 <= number <= threading.TIMEOUT_MAX:
-        raise OptionError(f"{name}: must be seconds, a number of at least 0, got {value!r:.80}")
-    return number
+from reparam.engine.deadline import check_seconds
+from reparam.errors import ClosedError, DeadlineExceeded
 
 
 class Runner:

@@ -1,148 +1,199 @@
 """What a graph may hold, decided on its bytes before onnxruntime sees them.
 
-No random operator (randomness is data), no code that other code hides (subgraphs, functions, custom domains), no data
-from outside the file. Field numbers are those of onnx.proto3 (onnx 1.23).
+A strict walk over the wire format: known fields, each singular one once; one standard operator set; operators on the
+list of `operators.py` alone, none of them random (randomness is data); no code that other code hides (subgraphs,
+functions, custom domains); no data from outside the file; weights of exactly their shape's bytes; every value made
+before it is used, and once. Field numbers are those of onnx.proto3 (onnx 1.23).
 """
 
-from collections.abc import Iterator
+import dataclasses
 from typing import Final
 
 from reparam.bundle import wire
-from reparam.bundle.manifest import Graph
+from reparam.bundle.manifest import Graph, Manifest
+from reparam.bundle.nodes import RANDOM_OPERATORS, UnlistedError, read_node
+from reparam.bundle.operators import HIGHEST_OPSET, LOWEST_OPSET
+from reparam.bundle.outline import Admitted, Node, Outline, Tensor
+from reparam.bundle.tensors import read_tensor, read_value
+from reparam.bundle.wire import BYTES, VARINT, key
 from reparam.errors import BundleError
 
-RANDOM_OPERATORS: Final = frozenset(
-    {
-        "Bernoulli",
-        "Dropout",  # random where its training_mode is true
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
-_STANDARD_DOMAINS: Final = frozenset({"", "ai.onnx"})
+__all__ = ["RANDOM_OPERATORS", "Promised", "check_graph", "promised"]
 
-# onnx.proto3: ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, OperatorSetIdProto
-_MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_TRAINING, _MODEL_FUNCTIONS = 1, 7, 8, 20, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
-_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
-_ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES = 22, 23
-_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
-_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+MOST_NODES: Final = 16384
+MOST_TENSORS: Final = 16384
+MOST_BYTES: Final = 8 << 20  # of all that is no weight
 
-# Every field number of each message; a number that is not here could mean something to another reader.
-_KNOWN: Final = {
-    "model": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}),
-    "graph": frozenset({1, 2, 5, 10, 11, 12, 13, 14, 15, 16}),
-    "node": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
-    "attribute": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 20, 21, 22, 23}),
-    "tensor": frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16}),
-    "operator set": frozenset({1, 2}),
+_IR, _PRODUCER, _VERSION, _GRAPH = key(1, VARINT), key(2, BYTES), key(3, BYTES), key(7, BYTES)
+_OPSET, _METADATA = key(8, BYTES), key(14, BYTES)
+_MODEL_REFUSED: Final = {
+    key(20, BYTES): "training graphs are not allowed",
+    key(25, BYTES): "functions are not allowed",
 }
+_NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT = (key(number, BYTES) for number in (1, 2, 5, 11, 12))
+_GRAPH_REFUSED: Final = {key(15, BYTES): "sparse data is not allowed"}
+# onnxruntime reads settings of a session out of metadata too, under a key of its own
+_METADATA_KEYS: Final = frozenset({"format", "role", "id"})
 
 
-def _fields(data: memoryview, message: str) -> Iterator[tuple[int, int | memoryview]]:
-    known = _KNOWN[message]
-    for number, value in wire.fields(data):
-        if number not in known:
-            raise ValueError(f"{message}: field {number} is not of ONNX")
-        yield number, value
+@dataclasses.dataclass(frozen=True)
+class Promised:
+    """What is said of a graph where it is named: its versions, and the names of its inputs and outputs in order."""
+
+    opset: int
+    ir_version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
-def check_graph(data: bytes, graph: Graph, *, where: str) -> None:
+def promised(graph: Graph, manifest: Manifest) -> Promised:
+    """What a manifest says of one of its graphs."""
+    if graph.role == "encoder":
+        names = tuple(manifest.encoder_inputs), tuple(manifest.encoder_outputs)
+    else:
+        names = ("z",), tuple(manifest.decoder_outputs)
+    return Promised(graph.opset, graph.ir_version, *names)
+
+
+def check_graph(data: bytes, promised: Promised, *, where: str, strict: bool = True) -> Admitted:
     """Refuses a graph that holds what no graph of this format may hold.
 
     Args:
         data: the bytes that would be handed to onnxruntime.
-        graph: the manifest's entry for the file.
+        promised: versions and names that it must have.
         where: the file, for messages.
+        strict: whether every operator must be on the list; nothing else becomes looser without.
+
+    Returns:
+        The bytes, with what was found in them.
 
     Raises:
         BundleError: with the first finding.
     """
     try:
-        _check_model(memoryview(data), graph)
+        outline = _read_model(data, promised, strict=strict)
+        _check_names(outline, promised)
+        _check_order(outline)
+    except UnlistedError as error:
+        raise BundleError(f'{where}: refused: {error}; trust="exporter" takes it from someone you trust') from None
     except ValueError as error:
         raise BundleError(f"{where}: refused: {error}; export the bundle again") from None
+    return Admitted(data, outline, strict)
 
 
-def _check_model(data: memoryview, graph: Graph) -> None:
+def _read_model(data: bytes, promised: Promised, *, strict: bool) -> Outline:
     opsets: list[tuple[str, int]] = []
-    ir_version: int | None = None
-    graphs = 0
-    for number, value in _fields(data, "model"):
-        if number == _MODEL_IR and isinstance(value, int):
-            ir_version = value
-        elif number == _MODEL_GRAPH:
-            graphs += 1
-            _check_graph(wire.message(value))
-        elif number == _MODEL_OPSET:
-            opsets.append(_opset(wire.message(value)))
-        elif number == _MODEL_FUNCTIONS:
-            raise ValueError("functions are not allowed")
-        elif number == _MODEL_TRAINING:
-            raise ValueError("training graphs are not allowed")
-    if graphs != 1:
-        raise ValueError(f"a model holds one graph, found {graphs}")
-    if [(_domain(domain), version) for domain, version in opsets] != [("", graph.opset)]:
-        raise ValueError(f"its operator sets must be the standard one at {graph.opset}, found {opsets}")
-    if ir_version != graph.ir_version:
-        raise ValueError(f"its ir_version must be {graph.ir_version} as the manifest says, found {ir_version}")
+    numbers: dict[int, int] = {}
+    bodies: list[tuple[int, int]] = []
+    for tag, first, last in wire.fields(data, 0, len(data), most=64):
+        if tag == _GRAPH:
+            bodies.append((first, last))
+        elif tag == _OPSET:
+            opsets.append(_read_opset(data, first, last))
+        elif tag == _METADATA:
+            _check_metadata(data, first, last)
+        elif tag in (_IR, _PRODUCER, _VERSION):
+            if tag in numbers:
+                raise ValueError(f"model: field {tag >> 3} stands twice")
+            numbers[tag] = first
+            if tag != _IR:
+                wire.text(data, first, last)
+        else:
+            raise ValueError(_MODEL_REFUSED.get(tag, f"model: field {tag >> 3} is not allowed"))
+    if len(bodies) != 1:
+        raise ValueError(f"a model holds one graph, found {len(bodies)}")
+    _check_versions(promised, opsets, numbers.get(_IR))
+    return _read_graph(data, *bodies[0], opset=promised.opset, strict=strict)
 
 
-def _domain(domain: str) -> str:
-    return "" if domain in _STANDARD_DOMAINS else domain
+def _check_versions(promised: Promised, opsets: list[tuple[str, int]], ir_version: int | None) -> None:
+    if [("" if domain == "ai.onnx" else domain, version) for domain, version in opsets] != [("", promised.opset)]:
+        raise ValueError(f"its operator sets must be the standard one at {promised.opset}, found {opsets}")
+    if not LOWEST_OPSET <= promised.opset <= HIGHEST_OPSET:
+        raise ValueError(f"its operator set must be {LOWEST_OPSET} to {HIGHEST_OPSET}, found {promised.opset}")
+    if ir_version != promised.ir_version:
+        raise ValueError(f"its ir_version must be {promised.ir_version} as the manifest says, found {ir_version}")
 
 
-def _opset(data: memoryview) -> tuple[str, int]:
+def _read_opset(data: bytes, first: int, last: int) -> tuple[str, int]:
     domain, version = "", 0
-    for number, value in _fields(data, "operator set"):
-        if number == _OPSET_DOMAIN:
-            domain = wire.text(value)
-        elif number == _OPSET_VERSION and isinstance(value, int):
-            version = value
+    listed = wire.fields(data, first, last, most=2)
+    for tag, start, end in listed:
+        if tag == key(1, BYTES):
+            domain = wire.text(data, start, end)
+        elif tag == key(2, VARINT):
+            version = start
+        else:
+            raise ValueError(f"operator set: field {tag >> 3} is not allowed")
+    if len({field[0] for field in listed}) != len(listed):
+        raise ValueError("operator set: a field stands twice")
     return domain, version
 
 
-def _check_graph(data: memoryview) -> None:
-    for number, value in _fields(data, "graph"):
-        if number == _GRAPH_NODE:
-            _check_node(wire.message(value))
-        elif number == _GRAPH_INITIALIZER:
-            _check_tensor(wire.message(value))
-        elif number == _GRAPH_SPARSE:
-            raise ValueError("sparse data is not allowed")
+def _check_metadata(data: bytes, first: int, last: int) -> None:
+    pair = wire.fields(data, first, last, most=2)
+    if [field[0] for field in pair] != [key(1, BYTES), key(2, BYTES)]:
+        raise ValueError("metadata: must be a key and a value")
+    name = wire.text(data, *pair[0][1:])
+    wire.text(data, *pair[1][1:])
+    if name not in _METADATA_KEYS:
+        raise ValueError(f"metadata: key {name!r} is not one of {', '.join(sorted(_METADATA_KEYS))}")
 
 
-def _check_node(data: memoryview) -> None:
-    operator = domain = ""
-    for number, value in _fields(data, "node"):
-        if number == _NODE_OPERATOR:
-            operator = wire.text(value)
-        elif number == _NODE_DOMAIN:
-            domain = wire.text(value)
-        elif number == _NODE_ATTRIBUTE:
-            _check_attribute(wire.message(value))
-    if _domain(domain):
-        raise ValueError(f"operator {operator} of the custom domain {domain!r} is not allowed")
-    if operator in RANDOM_OPERATORS:
-        raise ValueError(f"random operator {operator}; noise must come in through eps")
+def _read_graph(data: bytes, first: int, last: int, *, opset: int, strict: bool) -> Outline:
+    nodes: list[Node] = []
+    tensors: dict[str, Tensor] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
+    named, size = False, 0
+    for tag, start, end in wire.fields(data, first, last, most=MOST_NODES + MOST_TENSORS + 64):
+        if tag == _INITIALIZER:
+            name, tensor = read_tensor(data, start, end)
+            if name in tensors or not name:
+                raise ValueError(f"tensor {name!r}: has no name of its own")
+            tensors[name] = tensor
+            continue
+        size += end - start
+        if size > MOST_BYTES:
+            raise ValueError(f"has more than {MOST_BYTES} bytes beside its weights")
+        if tag == _NODE:
+            nodes.append(read_node(data, start, end, strict=strict))
+        elif tag in (_INPUT, _OUTPUT):
+            (inputs if tag == _INPUT else outputs).append(read_value(data, start, end))
+        elif tag == _NAME and not named:
+            named = bool(wire.text(data, start, end)) or True
+        else:
+            raise ValueError(_GRAPH_REFUSED.get(tag, f"graph: field {tag >> 3} stands twice or is not allowed"))
+    if len(nodes) > MOST_NODES or len(tensors) > MOST_TENSORS:
+        raise ValueError(f"has more than {MOST_NODES} nodes or {MOST_TENSORS} tensors")
+    return Outline(opset, tuple(inputs), tuple(outputs), tensors, nodes)
 
 
-def _check_attribute(data: memoryview) -> None:
-    for number, value in _fields(data, "attribute"):
-        if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
-            raise ValueError("subgraphs (If, Loop, Scan) are not allowed")
-        if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-            _check_tensor(wire.message(value))
-        if number in (_ATTRIBUTE_SPARSE, _ATTRIBUTE_SPARSES):
-            raise ValueError("sparse data is not allowed")
+def _check_names(outline: Outline, promised: Promised) -> None:
+    """Inputs and outputs as the contract names them."""
+    for kind, found, names in (
+        ("inputs", outline.inputs, promised.inputs),
+        ("outputs", outline.outputs, promised.outputs),
+    ):
+        if found != names:
+            raise ValueError(f"its {kind} must be {', '.join(names)}, found {', '.join(found) or 'none'}")
 
 
-def _check_tensor(data: memoryview) -> None:
-    for number, value in _fields(data, "tensor"):
-        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value != 0):
-            raise ValueError("external data is not allowed; weights belong inside the file")
+def _check_order(outline: Outline) -> None:
+    """Each value made once, before it is used."""
+    made = {*outline.inputs, *outline.tensors}
+    if len(made) != len(outline.inputs) + len(outline.tensors):
+        raise ValueError("a tensor has the name of an input")
+    for node in outline.nodes:
+        for name in node.inputs:
+            if name and name not in made:
+                raise ValueError(f"{node.operator}: takes {name!r} before it is made")
+        for name in node.outputs:
+            if name in made:
+                raise ValueError(f"{node.operator}: makes {name!r}, which is there already")
+            made.add(name)
+    for name in outline.outputs:
+        if name not in made:
+            raise ValueError(f"its output {name} is never made")
+        if name in outline.tensors or name in outline.inputs:
+            raise ValueError(f"its output {name} is no result of a node")

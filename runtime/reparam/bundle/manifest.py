@@ -14,6 +14,8 @@ MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 1 << 20
 
 Role = Literal["encoder", "decoder"]
+Trust = Literal["strict", "exporter"]
+TRUSTS: Final[tuple[Trust, ...]] = get_args(Trust)
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
@@ -230,7 +232,10 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a reader must know of a bundle before it runs a graph."""
+    """Everything a reader must know of a bundle before it runs a graph.
+
+    Where trust is there, a graph holds an operator off the gate's list, and it loads with trust="exporter" alone.
+    """
 
     format: Literal["reparam-bundle"] = "reparam-bundle"
     version: Literal[1] = 1
@@ -244,6 +249,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     golden: Golden
     verification: tuple[Verification, ...]
     variants: tuple[Variant, ...] = ()
+    trust: Literal["exporter"] | msgspec.UnsetType = msgspec.UNSET
     training: Training | None = None
     versions: dict[str, str]
 

@@ -9,16 +9,19 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Final
 
-from reparam.bundle.gate import check_graph
+from reparam.bundle.gate import check_graph, promised
 from reparam.bundle.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
+    TRUSTS,
     Golden,
     Graph,
     Manifest,
     Precision,
     Role,
+    Trust,
 )
+from reparam.bundle.outline import Admitted
 from reparam.bundle.strict import decode_manifest
 from reparam.bundle.writer import repair
 from reparam.errors import BundleError, BundleNotFound, OptionError
@@ -36,20 +39,22 @@ class Bundle:
         manifest: the decoded manifest.
         files: bytes by file name; only the files that were asked for.
         sha256: of manifest.json as it was read, in hex; it pins every file. Empty for a bundle made in memory.
+        admitted: its graphs by file name, once `believe` let them past the gate.
     """
 
     place: str
     manifest: Manifest
     files: Mapping[str, bytes]
     sha256: str = ""
+    admitted: Mapping[str, Admitted] = dataclasses.field(default_factory=dict[str, Admitted])
 
-    def graph(self, role: Role, precision: Precision) -> bytes:
-        """The bytes of a graph, the very ones that were hashed."""
+    def graph(self, role: Role, precision: Precision) -> Admitted:
+        """A graph past the gate: the very bytes that were hashed, and what was found in them."""
         graph = self.manifest.graph(role, precision)
-        if graph is None or graph.file not in self.files:
+        if graph is None or graph.file not in self.admitted:
             have = ", ".join(self.manifest.precisions)
             raise OptionError(f"precision: {self.place} has {have}, got {precision!r}; export it with that precision")
-        return self.files[graph.file]
+        return self.admitted[graph.file]
 
 
 @contextlib.contextmanager
@@ -123,6 +128,7 @@ def read_bundle(
     golden: bool = False,
     follow_links: bool = False,
     expect_sha256: str | None = None,
+    trust: Trust = "strict",
 ) -> Bundle:
     """Reads a bundle's manifest and graphs, checks each byte against its sha256 and each graph at the gate.
 
@@ -132,19 +138,24 @@ def read_bundle(
         golden: whether to read golden.npz too.
         follow_links: whether files of the bundle may be symbolic links.
         expect_sha256: the sha256, in hex, that manifest.json must have; it pins every file that the manifest names.
+        trust: "exporter" takes operators that are not on the gate's list; nothing else becomes looser.
 
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.
-        BundleError: anything in it that is not as the manifest says.
+        BundleError: anything in it that is not as the manifest says, or that no bundle may hold.
+        OptionError: trust is neither.
     """
+    if trust not in TRUSTS:
+        raise OptionError(f"trust: must be {' or '.join(TRUSTS)}, got {trust!r:.80}")
     folder = Path(path)
     if not os.fspath(path):
         raise BundleNotFound("path: is empty; give the folder of a bundle")
     for _ in range(_OVERTAKEN):
         try:
-            return _read_bundle(folder, precisions, golden=golden, follow_links=follow_links, pin=expect_sha256)
+            found = _read_bundle(folder, precisions, golden=golden, follow_links=follow_links, pin=expect_sha256)
         except _OvertakenError:
             continue
+        return believe(found, trust=trust)
     raise BundleError(f"{folder}: was replaced {_OVERTAKEN} times while it was read; load it once that is over")
 
 
@@ -186,7 +197,7 @@ def _read_bundle(
                 files[entry.file] = read(entry.file, entry.bytes)
         if golden:
             files[manifest.golden.file] = read(manifest.golden.file, manifest.golden.bytes)
-    return believe(Bundle(str(folder), manifest, files, hashlib.sha256(data).hexdigest()))
+    return Bundle(str(folder), manifest, files, hashlib.sha256(data).hexdigest())
 
 
 def _still_there(folder: Path, descriptor: int) -> bool:
@@ -197,8 +208,9 @@ def _still_there(folder: Path, descriptor: int) -> bool:
         return False
 
 
-def believe(bundle: Bundle) -> Bundle:
-    """The bundle itself, once every file in it has the manifest's bytes and every graph is past the gate."""
+def believe(bundle: Bundle, *, trust: Trust = "strict") -> Bundle:
+    """The bundle with its graphs admitted, once every file has its bytes and every graph is past the gate."""
+    admitted: dict[str, Admitted] = {}
     entries: tuple[Graph | Golden, ...] = (*bundle.manifest.graphs, bundle.manifest.golden)
     for entry in entries:
         if entry.file not in bundle.files:
@@ -206,5 +218,6 @@ def believe(bundle: Bundle) -> Bundle:
         where = str(Path(bundle.place) / entry.file)
         check_bytes(bundle.files[entry.file], size=entry.bytes, sha256=entry.sha256, where=where)
         if isinstance(entry, Graph):
-            check_graph(bundle.files[entry.file], entry, where=where)
-    return bundle
+            data, strict = bundle.files[entry.file], trust == "strict"
+            admitted[entry.file] = check_graph(data, promised(entry, bundle.manifest), where=where, strict=strict)
+    return dataclasses.replace(bundle, admitted=admitted)

@@ -13,6 +13,7 @@ import click
 from reparam.errors import printable
 
 if TYPE_CHECKING:
+    from reparam.bundle.manifest import Trust
     from reparam.jobs.job import Job
     from reparam.vae import VAE
 
@@ -26,9 +27,21 @@ def bundle_argument(command: Command) -> Command:
     return click.argument("bundle", type=PATH)(command)
 
 
+def trust_option(command: Command) -> Command:
+    """--trust, as `load` takes it."""
+    return click.option(
+        "--trust",
+        type=click.Choice(["strict", "exporter"]),
+        default="strict",
+        show_default=True,
+        help="Take operators off the gate's list too: exporter.",
+    )(command)
+
+
 def run_options(command: Command) -> Command:
     """Where and how a bundle runs."""
     for option in (
+        trust_option,
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
         click.option(
             "--max-batch", type=click.IntRange(min=1), default=256, show_default=True, help="Rows run at a time."
@@ -74,11 +87,11 @@ def out_option(help_text: str) -> Callable[[Command], Command]:
 
 
 @contextlib.contextmanager
-def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int) -> Generator["VAE"]:
+def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int, trust: "Trust") -> Generator["VAE"]:
     """A loaded bundle, closed at the end."""
     from reparam.vae import load
 
-    with load(bundle, device=device, threads=threads, max_batch=max_batch) as vae:
+    with load(bundle, device=device, threads=threads, max_batch=max_batch, trust=trust) as vae:
         yield vae
 
 

@@ -1,6 +1,7 @@
 """`reparam decode`: latents to data."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -20,6 +21,7 @@ def decode(
     device: str,
     threads: int | None,
     max_batch: int,
+    trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
     as_json: bool,
@@ -39,6 +41,7 @@ def decode(
         device=device,
         threads=threads,
         max_batch=max_batch,
+        trust=trust,
         workers=workers,
     )
     run(job, resume=resume, as_json=as_json)

@@ -1,6 +1,7 @@
 """`reparam encode`: rows to their posteriors."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -22,6 +23,7 @@ def encode(
     device: str,
     threads: int | None,
     max_batch: int,
+    trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
     as_json: bool,
@@ -47,6 +49,7 @@ def encode(
         device=device,
         threads=threads,
         max_batch=max_batch,
+        trust=trust,
         workers=workers,
     )
     run(job, resume=resume, as_json=as_json)

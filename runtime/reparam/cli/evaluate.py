@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -31,6 +31,7 @@ def evaluate(
     device: str,
     threads: int | None,
     max_batch: int,
+    trust: Literal["strict", "exporter"],
     as_json: bool,
 ) -> None:
     """Print ELBO, rate and distortion of DATA in nats per row; with --samples the importance-sampled nll too.
@@ -48,7 +49,7 @@ def evaluate(
     rows: Any = _evaluator("pieces")(data, split=split, limit=limit, target=target)
     with progress(len(rows) if samples else 0, "nll") as advance:
         if (target / MANIFEST_NAME).exists() or not target.exists():
-            with opened(target, device=device, threads=threads, max_batch=max_batch) as vae:
+            with opened(target, device=device, threads=threads, max_batch=max_batch, trust=trust) as vae:
                 found = vae.evaluate(iter(rows), seed=seed, samples=samples, progress=advance)
         else:
             found = _evaluator("run")(

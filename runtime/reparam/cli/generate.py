@@ -1,6 +1,7 @@
 """`reparam generate`: draws from the prior, decoded."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -25,6 +26,7 @@ def generate(
     device: str,
     threads: int | None,
     max_batch: int,
+    trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
     as_json: bool,
@@ -49,6 +51,7 @@ def generate(
         device=device,
         threads=threads,
         max_batch=max_batch,
+        trust=trust,
         workers=workers,
     )
     run(job, resume=resume, as_json=as_json)

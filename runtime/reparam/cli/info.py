@@ -1,16 +1,18 @@
 """`reparam info`: what a bundle is, without running it."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from reparam.cli.common import bundle_argument, print_json, table
+from reparam.cli.common import bundle_argument, print_json, table, trust_option
 
 
 @click.command(short_help="What a bundle is.")
 @bundle_argument
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
-def info(bundle: Path, *, as_json: bool) -> None:
+def info(bundle: Path, *, trust: Literal["strict", "exporter"], as_json: bool) -> None:
     """Print what a bundle holds, after its files were hashed and its graphs checked.
 
     \b
@@ -20,7 +22,7 @@ def info(bundle: Path, *, as_json: bool) -> None:
 
     from reparam.bundle.reader import read_bundle
 
-    manifest = read_bundle(bundle, golden=True).manifest
+    manifest = read_bundle(bundle, golden=True, trust=trust).manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
         return

@@ -1,6 +1,7 @@
 """`reparam sample`: one z of each row's posterior."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -24,6 +25,7 @@ def sample(
     device: str,
     threads: int | None,
     max_batch: int,
+    trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
     as_json: bool,
@@ -49,6 +51,7 @@ def sample(
         device=device,
         threads=threads,
         max_batch=max_batch,
+        trust=trust,
         workers=workers,
     )
     run(job, resume=resume, as_json=as_json)

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from reparam.bundle.manifest import Trust
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadOptions:
@@ -15,3 +17,5 @@ class LoadOptions:
     max_batch: int
     follow_links: bool
     expect_sha256: str | None
+    trust: Trust
+    memory_budget: int | None

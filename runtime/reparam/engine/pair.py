@@ -5,6 +5,7 @@ import dataclasses
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import Device, resolve, warn_caller
+from reparam.engine.memory import MACHINE, Budget, check_memory
 from reparam.engine.session import Contract, Graph, GraphSession
 from reparam.engine.threads import available_threads
 from reparam.errors import DeviceUnavailable
@@ -45,7 +46,12 @@ def decoder_contract(manifest: Manifest) -> Contract:
 
 
 def start_pair(
-    bundle: Bundle, *, device: str = "auto", precision: Precision = "fp32", threads: int | None = None
+    bundle: Bundle,
+    *,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    threads: int | None = None,
+    memory: Budget = MACHINE,
 ) -> Pair:
     """Creates both sessions.
 
@@ -54,12 +60,14 @@ def start_pair(
         device: see `reparam.engine.device.resolve`.
         precision: which variant to run.
         threads: of each session; None takes what affinity and the container's quota allow.
+        memory: what both graphs may need by estimate.
 
     Raises:
         OptionError, BundleError, DeviceUnavailable: what cannot be had, and why.
     """
     count = available_threads() if threads is None else whole("threads", threads, low=1, high=1024)
     chosen = resolve(device)
+    check_memory(bundle, precision, memory, on_host=chosen.kind == "cpu")
     try:
         return _start(bundle, chosen, precision, count)
     except DeviceUnavailable as error:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from reparam.bundle.gate import Promised, check_graph
 from reparam.engine.device import Device, missing_for_cuda
 from reparam.engine.session import Contract, GraphSession
 from reparam.errors import ReparamError
@@ -21,7 +22,8 @@ def probe(device: Device) -> str | None:
             if missing:
                 return f"{', '.join(missing)} missing"
         contract = Contract("decoder", {"z": (1,)}, {"x_hat": (1,)})
-        session = GraphSession(_IDENTITY, contract, device=device, threads=1, where="probe")
+        graph = check_graph(_IDENTITY, Promised(18, 9, ("z",), ("x_hat",)), where="probe")
+        session = GraphSession(graph, contract, device=device, threads=1, where="probe")
         value = np.full((1, 1), 7, np.float32)
         return None if session.run(["x_hat"], {"z": value})[0] == value else "gives a wrong answer"
     except ReparamError as error:

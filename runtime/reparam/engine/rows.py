@@ -1,5 +1,6 @@
 """Rows through the graphs, a chunk at a time, each with its own noise: what every method of the face is made of."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal, cast
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from reparam.arrays import FLOAT32, FloatArray, check_rows, finite, in_numpy, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
+from reparam.engine.deadline import Deadline, Timed
 from reparam.engine.pair import Pair, session_of
 from reparam.engine.session import MOMENTS
 from reparam.errors import ClosedError, InputError, OptionError
@@ -118,6 +120,13 @@ class Rows:
 
     def _sized(self, size: tuple[int, int]) -> "Rows":
         return Rows(self.pair, max_batch=self.max_batch, manifest=self.manifest.at(size))
+
+    def within(self, deadline: Deadline) -> "Rows":
+        """The same sessions for runs that end with a deadline."""
+        pair = self.pair
+        encoder, decoder = (Timed(session_of(graph), deadline) for graph in (pair.encoder, pair.decoder))
+        timed = dataclasses.replace(pair, encoder=encoder, decoder=decoder)
+        return Rows(timed, max_batch=self.max_batch, manifest=self.manifest)
 
     # -- life ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy.typing as npt
 
 from reparam.bundle.manifest import Axes, Role
+from reparam.bundle.outline import Admitted
 from reparam.engine.device import CUDA, Device
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, ReparamError, RunError
@@ -86,19 +87,19 @@ def _providers(device: Device) -> list[Any]:
 
 
 class GraphSession:
-    """A graph that is ready to run. Safe to share between threads.
+    """A graph that is ready to run, made of bytes that are past the gate. Safe to share between threads.
 
     Raises:
         BundleError: onnxruntime cannot read the graph, or its inputs and outputs are not the contract's.
         DeviceUnavailable: onnxruntime does not really run on the device.
     """
 
-    def __init__(self, data: bytes, contract: Contract, *, device: Device, threads: int, where: str) -> None:
+    def __init__(self, graph: Admitted, contract: Contract, *, device: Device, threads: int, where: str) -> None:
         onnxruntime = import_onnxruntime()
         try:
             # enable_fallback=0: on failure onnxruntime would print to stdout and retry on the CPU
             session = onnxruntime.InferenceSession(
-                data, _options(onnxruntime, threads), providers=_providers(device), enable_fallback=0
+                graph.data, _options(onnxruntime, threads), providers=_providers(device), enable_fallback=0
             )
             session.disable_fallback()
         except Exception as error:  # its exceptions have no common base
@@ -129,15 +130,15 @@ class GraphSession:
         """The execution provider that is active."""
         return self._provider
 
-    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]], options: Any = None) -> list[npt.NDArray[Any]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
-        options = self._alone if names is MOMENTS else None
+        alone = self._alone if names is MOMENTS and options is None else None
         try:
-            if options is None or self._noted:
-                found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, options)
+            if alone is None or self._noted:
+                found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, alone or options)
             else:
                 with self._noting:
-                    found = self._direct.run(names, feeds, options)
+                    found = self._direct.run(names, feeds, alone)
                     self._noted = True
         except Exception as error:
             raise self._failed(error) from error

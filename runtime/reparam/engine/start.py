@@ -7,6 +7,7 @@ from reparam.bundle.manifest import PRECISIONS, Manifest, Precision
 from reparam.bundle.reader import read_bundle
 from reparam.engine.device import Device, resolve
 from reparam.engine.instructions import has_int8
+from reparam.engine.memory import Budget
 from reparam.engine.options import LoadOptions
 from reparam.engine.pair import start_pair
 from reparam.engine.rows import Rows
@@ -30,14 +31,22 @@ def start(path: str | os.PathLike[str], options: LoadOptions) -> tuple[LoadOptio
         raise OptionError(f"precision: must be auto, {', '.join(PRECISIONS)}, got {options.precision!r}")
     if options.prefer not in PREFERENCES:
         raise OptionError(f"prefer: must be accuracy or speed, got {options.prefer!r}")
+    budget = options.memory_budget
+    if budget is not None:
+        budget = whole("memory_budget", budget, low=1, high=2**63 - 1)
     pin, device = options.expect_sha256, options.device
     precision: Precision = "fp32" if options.precision == "auto" else options.precision
     if options.precision == "auto" and options.prefer == "speed":
-        known = read_bundle(path, precisions=(), expect_sha256=pin, follow_links=options.follow_links)
+        known = read_bundle(
+            path, precisions=(), expect_sha256=pin, follow_links=options.follow_links, trust=options.trust
+        )
         chosen, pin = resolve(device), known.sha256
         precision, device = fastest(known.manifest, chosen), str(chosen)
-    bundle = read_bundle(path, precisions=(precision,), expect_sha256=pin, follow_links=options.follow_links)
-    pair = start_pair(bundle, device=device, precision=precision, threads=options.threads)
+    bundle = read_bundle(
+        path, precisions=(precision,), expect_sha256=pin, follow_links=options.follow_links, trust=options.trust
+    )
+    memory = Budget(max_batch, budget)
+    pair = start_pair(bundle, device=device, precision=precision, threads=options.threads, memory=memory)
     return dataclasses.replace(options, expect_sha256=bundle.sha256), Rows(pair, max_batch=max_batch)
 
 

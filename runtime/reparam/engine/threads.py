@@ -5,7 +5,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-_CGROUP: Final = Path("/sys/fs/cgroup")
+CGROUP: Final = Path("/sys/fs/cgroup")
 _OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
@@ -29,7 +29,7 @@ def own_group(proc: Path = _OWN_GROUP) -> str:
     return next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), "/")
 
 
-def cgroup_quota(root: Path = _CGROUP, group: str | None = None) -> float | None:
+def cgroup_quota(root: Path = CGROUP, group: str | None = None) -> float | None:
     """Processors' worth of time that the control groups allow (v2, else v1), or None where they set no limit.
 
     Args:
@@ -37,7 +37,7 @@ def cgroup_quota(root: Path = _CGROUP, group: str | None = None) -> float | None
         group: one below it, None for this process's own; a limit of any group above it holds too.
     """
     if group is None:
-        group = own_group() if root == _CGROUP else "/"
+        group = own_group() if root == CGROUP else "/"
     folders = [root.joinpath(*part.parts[1:]) for part in (PurePosixPath(group), *PurePosixPath(group).parents)]
     limits = [_quota(_numbers(folder / "cpu.max")) for folder in folders]
     found = [limit for limit in limits if limit is not None]

@@ -29,6 +29,7 @@ class Coding(Face):
         allow_nan: bool = False,
         tile: tuple[int, int] | None = None,
         overlap: int | None = None,
+        timeout: float | None = None,
     ) -> Posterior:
         """The posterior of each row.
 
@@ -42,6 +43,8 @@ class Coding(Face):
                 image, as group norm and attention do (docs/latent.md measures those).
             overlap: with tile: how far each tile reaches over its seams, in pixels of x, a multiple of the factors and
                 less than half a tile; None for about an eighth of the tile.
+            timeout: seconds until the call is given up; None for no end. onnxruntime is stopped between two nodes of a
+                graph, and the model is as good as before.
 
         Returns:
             Posterior with mean and logvar float32 [n, *latent]; `.kl()` gives nats per row.
@@ -49,8 +52,9 @@ class Coding(Face):
         Raises:
             OptionError: the model is a deterministic autoencoder and has no posterior; or a tile or overlap that
                 cannot be.
+            DeadlineExceeded: no result within `timeout`.
         """
-        rows = self._rows
+        rows = self._rows if timeout is None else self._within(timeout)
         law = rows.law()
         plain = out is None and tile is None and overlap is None
         if plain and (moments := rows.moments(x, allow_nan=allow_nan)) is not None:
@@ -75,6 +79,7 @@ class Coding(Face):
         allow_nan: bool = False,
         tile: tuple[int, int] | None = None,
         overlap: int | None = None,
+        timeout: float | None = None,
     ) -> FloatArray:
         """One z of the posterior of each row: mean + exp(logvar / 2) * eps.
 
@@ -87,11 +92,12 @@ class Coding(Face):
             allow_nan: let NaN and infinite values through.
             tile: see `encode`; the noise is that of the whole image, cut.
             overlap: see `encode`.
+            timeout: see `encode`.
 
         Returns:
             z, float32 [n, *latent].
         """
-        rows, x = self._rows.for_x(x)
+        rows, x = (self._rows if timeout is None else self._within(timeout)).for_x(x)
         eps_of = rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
         outs = _checked(out, (len(x), *rows.latent), x, eps)
         if tiles := _tiles(rows, tile, overlap):
@@ -106,6 +112,7 @@ class Coding(Face):
         allow_nan: bool = False,
         tile: tuple[int, int] | None = None,
         overlap: int | None = None,
+        timeout: float | None = None,
     ) -> npt.NDArray[Any]:
         """x_hat, the mean of p(x given z) in the data's own units.
 
@@ -115,11 +122,12 @@ class Coding(Face):
             allow_nan: let NaN and infinite values through.
             tile: see `encode`; in pixels of x_hat, as overlap is.
             overlap: see `encode`.
+            timeout: see `encode`.
 
         Returns:
             float32 [n, *input]; uint8 of a raw bundle.
         """
-        rows, z = self._rows.for_z(z)
+        rows, z = (self._rows if timeout is None else self._within(timeout)).for_z(z)
         outs = _checked(out, (len(z), *rows.input), z, dtype=rows.dtype)
         if tiles := _tiles(rows, tile, overlap):
             return tiles.decode(z, outs, allow_nan=allow_nan)
@@ -136,13 +144,14 @@ class Coding(Face):
         allow_nan: bool = False,
         tile: tuple[int, int] | None = None,
         overlap: int | None = None,
+        timeout: float | None = None,
     ) -> npt.NDArray[Any]:
         """Each row through encoder and decoder: from the posterior's mean, or from a sample where eps or seed is given.
 
         Arguments are those of `sample`, with neither eps nor seed for the mean; returns what `decode` does. With tile,
         all of z is there before the first tile of it is decoded.
         """
-        rows, x = self._rows.for_x(x)
+        rows, x = (self._rows if timeout is None else self._within(timeout)).for_x(x)
         eps_of: Noise = rows.no_noise
         if eps is not None or seed is not None or first_row:
             eps_of = rows.noise_of(eps, seed=seed, first_row=first_row, rows=len(x), allow_nan=allow_nan)
@@ -161,6 +170,7 @@ class Coding(Face):
         size: tuple[int, int] | None = None,
         prior: GaussianMixture | None = None,
         out: npt.NDArray[Any] | None = None,
+        timeout: float | None = None,
     ) -> npt.NDArray[Any]:
         """x_hat of n draws from the prior: row i decodes `noise("normal", seed, [first_row + i], stream="prior")`.
 
@@ -172,11 +182,12 @@ class Coding(Face):
             prior: a fitted one, as `fit_prior` gives it; row i then decodes `prior.sample(1, seed=seed,
                 first_row=first_row + i)`. None for the model's own.
             out: float32 [n, *input] (uint8 of a raw bundle) to write into.
+            timeout: see `encode`.
 
         Returns:
             float32 [n, *input]; uint8 of a raw bundle.
         """
-        rows = self._rows.at(size)
+        rows = self._within(timeout).at(size)
         n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(rows.input)), error=InputError)
         seed, first_row = check_seed(seed), check_first_row(first_row, n)
         if prior is not None and prior.latent != rows.latent:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reparam.engine.deadline import Deadline
 from reparam.engine.parts import Arrays, Chunks, GivenNoise
 from reparam.engine.rows import Noise, Rows, Step
 from reparam.errors import OptionError
@@ -30,6 +31,7 @@ class Streaming(Face):
         start: int = 0,
         stop: int | None = None,
         allow_nan: bool = False,
+        timeout: float | None = None,
     ) -> Outputs:
         """The same numbers as the call named by `op`, `max_batch` rows at a time, in order and in bounded memory.
 
@@ -48,17 +50,21 @@ class Streaming(Face):
                 stream begins, so that parts of an array agree with the whole. Of an array alone.
             stop: the place after the last row to run, None for n. Of an array alone.
             allow_nan: let NaN and infinite values through.
+            timeout: seconds that each of the tuples may take, from when it is asked for; None for no end.
 
         Yields:
             Tuples of arrays of at most `max_batch` rows.
 
         Raises:
             OptionError: an unknown op, an option that it does not take, or start and stop of no part of the rows.
+            DeadlineExceeded: a tuple was not there within `timeout`; the stream is over.
         """
         if op not in ("encode", "sample", "decode", "reconstruct"):
             raise OptionError(f"op: must be one of encode, sample, decode, reconstruct, got {op!r}")
         if op == "encode":
             self._rows.law()
+        deadline = None if timeout is None else Deadline(timeout)
+        timed = self._rows if deadline is None else self._rows.within(deadline)
         noisy = eps is not None or seed is not None or first_row != 0
         if noisy and op in ("encode", "decode"):
             raise OptionError(f"eps, seed: {op} draws nothing; leave them out")
@@ -66,40 +72,55 @@ class Streaming(Face):
         if isinstance(rows, Iterator) or isinstance(eps, Iterator):
             if start != 0 or stop is not None:
                 raise OptionError("start, stop: name rows of an array; give rows and eps as arrays, or leave both out")
-            return self._of_parts(_iterator(rows), op, eps, seed, first_row, noisy=noisy, allow_nan=allow_nan)
-        own, rows = self._rows.for_z(rows) if op == "decode" else self._rows.for_x(rows)
+            parts = _of_parts(
+                timed, _iterator(rows), op, eps, seed=seed, first_row=first_row, noisy=noisy, allow_nan=allow_nan
+            )
+            return parts if deadline is None else _each(parts, deadline)
+        own, rows = timed.for_z(rows) if op == "decode" else timed.for_x(rows)
         start = whole("start", start, low=0, high=len(rows))
         stop = len(rows) if stop is None else whole("stop", stop, low=start, high=len(rows))
         eps_of: Noise = own.no_noise
         if noisy:
             eps_of = own.noise_of(eps, seed=seed, first_row=first_row, rows=len(rows), allow_nan=allow_nan)
         run = own.run(_step(own, op, eps_of), rows, _name(op), allow_nan=allow_nan, span=(start, stop))
-        return (tuple(outputs) for _, _, outputs in run)
+        outs = (tuple(outputs) for _, _, outputs in run)
+        return outs if deadline is None else _each(outs, deadline)
 
-    def _of_parts(
-        self,
-        parts: Arrays,
-        op: Op,
-        eps: npt.NDArray[Any] | Arrays | None,
-        seed: int | None,
-        first_row: int,
-        *,
-        noisy: bool,
-        allow_nan: bool,
-    ) -> Outputs:
-        if noisy:  # refused here and now, as for arrays
-            none = None if eps is None else np.empty((0, *self._rows.latent), np.float32)
-            self._rows.noise_of(none, seed=seed, first_row=first_row, rows=0, allow_nan=allow_nan)
-        given = None if eps is None else GivenNoise(_iterator(eps), allow_nan=allow_nan)
 
-        def noise_of(own: Rows, rows: int) -> Noise:
-            if not noisy:
-                return own.no_noise
-            if given is not None:
-                return given.of(own)
-            return own.noise_of(None, seed=seed, first_row=first_row, rows=rows, allow_nan=allow_nan)
+def _each(outs: Outputs, deadline: Deadline) -> Outputs:
+    """Each of them in time, counted from when it is asked for."""
+    while True:
+        deadline.restart()
+        found = next(outs, None)
+        if found is None:
+            return
+        yield found
 
-        return _run_parts(Chunks(self._rows, parts, _name(op)), op, noise_of, given, allow_nan=allow_nan)
+
+def _of_parts(
+    timed: Rows,
+    parts: Arrays,
+    op: Op,
+    eps: npt.NDArray[Any] | Arrays | None,
+    *,
+    seed: int | None,
+    first_row: int,
+    noisy: bool,
+    allow_nan: bool,
+) -> Outputs:
+    if noisy:  # refused here and now, as for arrays
+        none = None if eps is None else np.empty((0, *timed.latent), np.float32)
+        timed.noise_of(none, seed=seed, first_row=first_row, rows=0, allow_nan=allow_nan)
+    given = None if eps is None else GivenNoise(_iterator(eps), allow_nan=allow_nan)
+
+    def noise_of(own: Rows, rows: int) -> Noise:
+        if not noisy:
+            return own.no_noise
+        if given is not None:
+            return given.of(own)
+        return own.noise_of(None, seed=seed, first_row=first_row, rows=rows, allow_nan=allow_nan)
+
+    return _run_parts(Chunks(timed, parts, _name(op)), op, noise_of, given, allow_nan=allow_nan)
 
 
 def _iterator(rows: npt.NDArray[Any] | Arrays) -> Arrays:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reparam.bundle.manifest import Trust
 from reparam.files import npy
 from reparam.vae import VAE, load
 
@@ -42,6 +43,7 @@ class Job:
         threads: of each process; None shares what this process may use among the workers.
         max_batch: rows run at a time.
         workers: how many processes.
+        trust: as `load` takes it.
         expect_sha256: that the bundle's manifest must have, None for any.
     """
 
@@ -58,6 +60,7 @@ class Job:
     threads: int | None = None
     max_batch: int = 256
     workers: int = 1
+    trust: Trust = "strict"
     expect_sha256: str | None = None
 
     @property
@@ -139,5 +142,6 @@ def opened(job: Job) -> Generator[Opened]:
         threads=job.threads,
         max_batch=job.max_batch,
         expect_sha256=job.expect_sha256,
+        trust=job.trust,
     ) as vae:
         yield Opened(job, vae, source, eps)

@@ -60,7 +60,7 @@ def run_job(job: Job, *, resume: bool, progress: Progress, note: Callable[[str],
     workers = whole("workers", job.workers, low=1, high=_MOST)
     for out in job.outs.values():
         check_place(out)
-    job = dataclasses.replace(job, expect_sha256=read_bundle(job.bundle, precisions=()).sha256)
+    job = dataclasses.replace(job, expect_sha256=read_bundle(job.bundle, precisions=(), trust=job.trust).sha256)
     if workers > 1:
         job = dataclasses.replace(job, threads=threads_each(workers) if job.threads is None else job.threads)
     with opened(job) as found:

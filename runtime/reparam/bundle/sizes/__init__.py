@@ -1,0 +1,1 @@
+"""How large each value of a graph is, known before it runs."""

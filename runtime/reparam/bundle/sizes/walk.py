@@ -1,0 +1,120 @@
+"""The whole graph, node by node: the size of every value, and how much memory a run needs at its widest moment.
+
+Expand, Tile, Pad, a product of two vectors: a few bytes of graph can ask for any amount of memory, some of it while
+onnxruntime still loads. So every size is found first, from the inputs' shapes and the constants alone; a graph where
+one is not known before it runs is refused.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from reparam.bundle.outline import SIZES, Admitted, Node
+from reparam.bundle.sizes import elements, places, windows
+from reparam.bundle.sizes.elements import Rule
+from reparam.bundle.sizes.sized import LONGEST, RANK, Call, Shape, Sized, known
+
+RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES}
+
+_MOST_WORK: Final = 2**32  # multiplications on constants alone, which onnxruntime does while it loads
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes that a graph needs, by estimate.
+
+    Attributes:
+        weights: the file, onnxruntime's copy of the weights, and a copy of them in the order that kernels read.
+        constants: what is computed once, while the graph is loaded, and kept.
+        values: all that is there at the widest moment of a run.
+    """
+
+    weights: int
+    constants: int
+    values: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.weights + self.constants + self.values
+
+
+def measure(
+    graph: Admitted, inputs: Mapping[str, tuple[int, Shape]], *, told: dict[str, Sized] | None = None
+) -> Memory | None:
+    """The memory of one run.
+
+    Args:
+        graph: past the gate.
+        inputs: data type and whole shape of each input, the batch included.
+        told: takes the size of every value by name, where somebody wants to know them.
+
+    Returns:
+        The estimate; None where an operator is not on the list, whose sizes nobody knows.
+
+    Raises:
+        ValueError: sizes that do not fit, that are not known before the graph runs, or that no run could have.
+    """
+    outline = graph.outline
+    made: dict[str, Sized] = {
+        name: known(tensor.dtype, tensor.shape, tensor.known(graph.data)) for name, tensor in outline.tensors.items()
+    }
+    weights = sum(_bytes(each) for each in made.values())
+    made |= {name: Sized(dtype, shape) for name, (dtype, shape) in inputs.items()}
+    sizes = {name: _bytes(made[name]) for name in inputs}  # of what follows from the inputs: constants are kept
+    last = _last_uses(outline.nodes, outline.outputs)
+    live = widest = sum(sizes.values())
+    kept = done = 0
+    for number, node in enumerate(outline.nodes):
+        if node.operator not in RULES:
+            return None
+        call = Call(node, [made[name] if name else None for name in node.inputs], outline.opset)
+        found = _sizes(call)
+        need = 0
+        varies = not sizes.keys().isdisjoint(node.inputs)
+        for name, each in zip(node.outputs, found, strict=True):
+            made[name] = each
+            size = _bytes(each)
+            need += size
+            if varies:
+                sizes[name] = size
+        if not varies:
+            kept += need
+            done += windows.work(call, found[0])
+            if done > _MOST_WORK:
+                raise ValueError(f"{node.operator}: computes more than {_MOST_WORK} products of constants")
+            continue
+        live += need
+        widest = max(widest, live + windows.scratch(call, found[0]))
+        for name in {*node.inputs, *node.outputs}:
+            if last.get(name) == number and name in sizes:
+                live -= sizes[name]
+    if told is not None:
+        told |= made
+    return Memory(len(graph.data) + 2 * weights, kept, widest)
+
+
+def _sizes(call: Call) -> list[Sized]:
+    try:
+        found = RULES[call.node.operator](call)
+    except ValueError as error:
+        raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: {error}") from None
+    if len(found) != len(call.node.outputs):
+        raise ValueError(f"{call.node.operator}: must have {len(found)} outputs, has {len(call.node.outputs)}")
+    for each in found:
+        shape = each.shape
+        if shape and (len(shape) > RANK or min(shape) < 1 or max(shape) > LONGEST):
+            # what is empty is where kernels go wrong, and no model makes it
+            raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(shape)}")
+    return found
+
+
+def _last_uses(nodes: list[Node], outputs: tuple[str, ...]) -> dict[str, int]:
+    """The number of the node after which each value is not needed any more."""
+    last = {name: number for number, node in enumerate(nodes) for name in (*node.outputs, *node.inputs) if name}
+    return {name: number for name, number in last.items() if name not in outputs}
+
+
+def _bytes(value: Sized) -> int:
+    return math.prod(value.shape) * SIZES[value.dtype]

@@ -1,0 +1,484 @@
+"""What a node of each operator takes, drawn so that it mostly fits."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from drawing import FAR, Drawing, Drawn, Operands
+
+from reparam.bundle.operators import BINARY, COMPARING, OPERATORS, REDUCING, UNARY, VARIADIC
+from reparam.bundle.outline import BOOL, FLOAT32, INT64, SIZES
+
+Inputs = tuple[list[str], dict[str, Any], int]
+
+
+def _plain(d: Drawing) -> Inputs:
+    return [d.pick(dtype=None if d.chance(0.3) else FLOAT32)], {}, 1
+
+
+def _pair(d: Drawing) -> Inputs:
+    a = d.pick(dtype=None if d.chance(0.4) else FLOAT32)
+    return [a, d.fitting(a)], {}, 1
+
+
+def _logical(d: Drawing) -> Inputs:
+    have = [name for name, value in d.values.items() if value.dtype == BOOL]
+    a = d.draw.choice(have) if have and d.chance(0.7) else d.constant(d.near(d.values["x"].shape), BOOL)
+    return [a, d.fitting(a)], {}, 1
+
+
+def _many(d: Drawing) -> Inputs:
+    a = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    return [a, *(d.fitting(a) for _ in range(d.draw.randint(0, 3)))], {}, 1
+
+
+def _axes(d: Drawing, rank: int) -> tuple[int, ...]:
+    axes = d.draw.sample(range(rank), d.draw.randint(0, rank)) if rank else []
+    return tuple(axis - rank if d.chance(0.3) else axis for axis in axes)
+
+
+def _reducing(d: Drawing, *, as_input: bool) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    axes = _axes(d, len(d.values[x].shape))
+    if as_input:
+        return [x, d.integers(*axes)] if d.chance(0.7) else [x], {}, 1
+    return [x], {"axes": axes} if axes and d.chance(0.7) else {}, 1
+
+
+def _reduce(d: Drawing) -> Inputs:
+    return _reducing(d, as_input=d.opset >= 18)
+
+
+def _reduce_sum(d: Drawing) -> Inputs:
+    return _reducing(d, as_input=True)
+
+
+def _clip(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    dtype = d.values[x].dtype
+    return [x, *(d.constant((), dtype) for _ in range(d.draw.randint(0, 2)))], {}, 1
+
+
+def _where(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    condition = d.pick(dtype=BOOL) if d.chance(0.4) else d.constant(d.near(d.values[x].shape), BOOL)
+    return [condition, x, d.fitting(x)], {}, 1
+
+
+def _map(d: Drawing, dtype: int | None = FLOAT32) -> str:
+    """Rows with channels and sides."""
+    return d.pick(rank=d.draw.choice((3, 4, 4, 4, 5)), dtype=dtype)
+
+
+def _groups(d: Drawing, channels: int) -> int:
+    return d.draw.choice([each for each in range(1, channels + 1) if channels % each == 0])
+
+
+def _convolution(d: Drawing, x: str, dtype: int, *, transposed: bool = False) -> tuple[str, dict[str, Any], int]:
+    shape = d.values[x].shape
+    sides, channels = len(shape) - 2, shape[1]
+    group, each = _groups(d, channels), d.draw.randint(1, 3)
+    kernel = tuple(d.draw.choice((1, 1, 2, 3, 3, 4)) for _ in range(sides))
+    first = (channels, each) if transposed else (group * each, channels // group)
+    weights = d.constant((*first, *kernel), dtype)
+    settings: dict[str, Any] = {"group": group} if group > 1 or d.chance(0.3) else {}
+    if d.chance(0.7):
+        settings["strides"] = tuple(d.draw.choice((1, 1, 2, 3)) for _ in range(sides))
+    if d.chance(0.7):
+        settings["pads"] = tuple(d.draw.choice((0, 1, 1, 2)) for _ in range(2 * sides))
+    if d.chance(0.4):
+        settings["dilations"] = tuple(d.draw.choice((1, 1, 2)) for _ in range(sides))
+    if d.chance(0.6):
+        settings["kernel_shape"] = kernel
+    return weights, settings, group * each
+
+
+def _conv(d: Drawing) -> Inputs:
+    x = _map(d)
+    weights, settings, channels = _convolution(d, x, d.values[x].dtype)
+    return [x, weights, *([d.constant((channels,), d.values[x].dtype)] if d.chance(0.6) else [])], settings, 1
+
+
+def _transposed(d: Drawing) -> Inputs:
+    x = _map(d)
+    weights, settings, channels = _convolution(d, x, d.values[x].dtype, transposed=True)
+    return [x, weights, *([d.constant((channels,), d.values[x].dtype)] if d.chance(0.6) else [])], settings, 1
+
+
+def _bytes_like(d: Drawing, rank: int | None = None) -> str:
+    """uint8 or int8, there already or new."""
+    dtype = d.draw.choice((2, 3))
+    sides = d.draw.choice((3, 4, 5)) if rank is None else rank
+    have = [name for name, value in d.values.items() if value.dtype == dtype and len(value.shape) == sides]
+    if have and d.chance(0.7):
+        return d.draw.choice(have)
+    return d.constant(tuple(d.draw.randint(1, 5) for _ in range(sides)), dtype)
+
+
+def _conv_integer(d: Drawing) -> Inputs:
+    x = _bytes_like(d)
+    weights, settings, channels = _convolution(d, x, d.draw.choice((2, 3)))
+    zeros = [d.constant((), d.values[x].dtype)] if d.chance(0.6) else []
+    if zeros and d.chance(0.5):
+        zeros.append(d.constant(() if d.chance(0.5) else (channels,), d.values[weights].dtype))
+    return [x, weights, *zeros], settings, 1
+
+
+def _scale(d: Drawing, shape: tuple[int, ...] = ()) -> str:
+    count = math.prod(shape)
+    return (
+        d.constant(shape, FLOAT32, [abs(d.draw.gauss(0.1, 0.1)) + 1e-3 for _ in range(count)])
+        if d.chance(0.9)
+        else d.constant(shape)
+    )
+
+
+def _quantized_conv(d: Drawing) -> Inputs:
+    x = _bytes_like(d)
+    weights, settings, channels = _convolution(d, x, d.draw.choice((2, 3)))
+    per = (channels,) if d.chance(0.4) else ()
+    dtype, own = d.values[x].dtype, d.values[weights].dtype
+    inputs = [x, _scale(d), d.constant((), dtype), weights, _scale(d, per), d.constant(per, own)]
+    inputs += [_scale(d), d.constant((), d.draw.choice((dtype, 2, 3)))]
+    return [*inputs, *([d.constant((channels,), 6)] if d.chance(0.5) else [])], settings, 1
+
+
+def _matrix(d: Drawing, shape: tuple[int, ...], dtype: int) -> str:
+    inner = shape[-1] if shape else 1
+    wide = d.draw.randint(1, 5)
+    if d.chance(0.2) and len(shape) > 2:
+        return d.constant((*d.near(shape[:-2]), inner, wide), dtype)
+    return d.constant((inner,) if d.chance(0.1) else (inner, wide), dtype)
+
+
+def _matmul(d: Drawing) -> Inputs:
+    x = d.pick()
+    return [x, d.pick() if d.chance(0.15) else _matrix(d, d.values[x].shape, d.values[x].dtype)], {}, 1
+
+
+def _matmul_integer(d: Drawing) -> Inputs:
+    x = _bytes_like(d, d.draw.choice((1, 2, 3)))
+    w = _matrix(d, d.values[x].shape, d.draw.choice((2, 3)))
+    zeros = [d.constant((), d.values[x].dtype)] if d.chance(0.6) else []
+    if zeros and d.chance(0.6):
+        per = d.values[w].shape[-1:] if d.chance(0.3) else ()
+        zeros.append(d.constant(per, d.values[w].dtype))
+    return [x, w, *zeros], {}, 1
+
+
+def _quantized_matmul(d: Drawing) -> Inputs:
+    x = _bytes_like(d, d.draw.choice((2, 3)))
+    w = _matrix(d, d.values[x].shape, d.draw.choice((2, 3)))
+    per = d.values[w].shape[-1:] if d.chance(0.3) else ()
+    inputs = [x, _scale(d), d.constant((), d.values[x].dtype), w, _scale(d, per), d.constant(per, d.values[w].dtype)]
+    return [*inputs, _scale(d), d.constant((), d.values[x].dtype)], {}, 1
+
+
+def _gemm(d: Drawing) -> Inputs:
+    a = d.pick(rank=2)
+    trans_a, trans_b = (int(d.chance(0.3)) for _ in range(2))
+    m, k = d.values[a].shape[::-1] if trans_a else d.values[a].shape
+    n = d.draw.randint(1, 5)
+    b = d.constant((n, k) if trans_b else (k, n))
+    c = [d.constant(d.near((m, n)))] if d.chance(0.7) else []
+    return [a, b, *c], {"transA": trans_a, "transB": trans_b}, 1
+
+
+def _pool(d: Drawing) -> Inputs:
+    x = _map(d, None if d.chance(0.2) else FLOAT32)
+    sides = len(d.values[x].shape) - 2
+    settings: dict[str, Any] = {"kernel_shape": tuple(d.draw.choice((1, 2, 3)) for _ in range(sides))}
+    if d.chance(0.6):
+        settings["strides"] = tuple(d.draw.choice((1, 2, 3)) for _ in range(sides))
+    if d.chance(0.5):
+        settings["pads"] = tuple(d.draw.choice((0, 0, 1)) for _ in range(2 * sides))
+    return [x], settings, 1
+
+
+def _norm(count: int) -> Callable[[Drawing], Inputs]:
+    def inputs(d: Drawing) -> Inputs:
+        x = _map(d)
+        dtype = d.values[x].dtype
+        return [x, *(d.constant(d.values[x].shape[1:2], dtype) for _ in range(count))], {}, 1
+
+    return inputs
+
+
+def _group_norm(d: Drawing) -> Inputs:
+    x = _map(d)
+    groups = _groups(d, d.values[x].shape[1])
+    return [x, d.constant((groups,)), d.constant((groups,))], {"num_groups": groups}, 1
+
+
+def _layer_norm(d: Drawing) -> Inputs:
+    x = d.pick()
+    rank = len(d.values[x].shape)
+    axis = d.draw.randrange(rank) if rank else 0
+    parts = [d.constant(d.values[x].shape[axis:]) for _ in range(d.draw.randint(1, 2))]
+    return [x, *parts], {"axis": axis - rank if d.chance(0.4) else axis}, 1
+
+
+def _along(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.2) else FLOAT32)
+    rank = len(d.values[x].shape)
+    return [x], {"axis": d.draw.randrange(-rank, rank)} if rank and d.chance(0.8) else {}, 1
+
+
+def _cast(d: Drawing) -> Inputs:
+    return [d.pick(dtype=None)], {"to": d.draw.choice(sorted(SIZES))}, 1
+
+
+def _concat(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    value = d.values[x]
+    axis = d.draw.randrange(len(value.shape)) if value.shape else 0
+    more: list[str] = []
+    for _ in range(d.draw.randint(0, 3)):
+        shape = list(value.shape)
+        if shape and d.chance(0.6):
+            shape[axis] = d.draw.randint(1, 4)
+        more.append(x if d.chance(0.3) else d.constant(tuple(shape), value.dtype))
+    return [x, *more], {"axis": axis}, 1
+
+
+def _of_shape(d: Drawing) -> Inputs:
+    return [d.integers(*(d.draw.randint(1, 5) for _ in range(d.draw.randint(0, 4))))], {}, 1
+
+
+def _with_axis(d: Drawing) -> Inputs:
+    x = d.pick()
+    rank = len(d.values[x].shape)
+    return [x, d.constant((), INT64, [d.draw.randrange(-rank, rank) if rank else 0])], {}, 1
+
+
+def _image(d: Drawing) -> Inputs:
+    x = d.pick(rank=4, dtype=None if d.chance(0.3) else FLOAT32)
+    return [x], {"blocksize": d.draw.choice((1, 2, 2, 3))}, 1
+
+
+def _expand(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    shape = tuple(d.draw.randint(1, 4) if side == 1 else side for side in d.values[x].shape)
+    return [x, d.integers(*([2] if d.chance(0.2) else []), *shape)], {}, 1
+
+
+def _indices(d: Drawing, shape: tuple[int, ...], side: int, dtype: int) -> str:
+    values = [d.draw.randrange(-side, side) if side else 0 for _ in range(math.prod(shape))]
+    if values and d.chance(0.15):
+        values[d.draw.randrange(len(values))] = d.draw.choice([each for each in FAR if abs(each) < 2**31 or dtype == 7])
+    return d.constant(shape, dtype, values)
+
+
+def _gather(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    shape = d.values[x].shape
+    axis = d.draw.randrange(len(shape)) if shape else 0
+    places = tuple(d.draw.randint(1, 3) for _ in range(d.draw.randint(0, 2)))
+    side = shape[axis] if shape else 1
+    return [x, _indices(d, places, side, d.draw.choice((6, 7)))], {"axis": axis}, 1
+
+
+def _gather_elements(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    shape = d.values[x].shape
+    axis = d.draw.randrange(len(shape)) if shape else 0
+    places = tuple(d.draw.randint(1, side) for side in shape)
+    return [x, _indices(d, places, shape[axis] if shape else 1, d.draw.choice((6, 7)))], {"axis": axis}, 1
+
+
+def _pad(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    value = d.values[x]
+    rank = len(value.shape)
+    axes = _axes(d, rank) if d.opset >= 18 and d.chance(0.4) else None
+    count = rank if axes is None else len(axes)
+    pads = d.integers(*(d.draw.choice((0, 0, 1, 2)) for _ in range(2 * count)))
+    inputs = [x, pads]
+    if axes is not None or d.chance(0.5):
+        inputs.append(d.constant((), value.dtype))
+    if axes is not None:
+        inputs.append(d.constant((len(axes),), INT64, list(axes)))
+    return inputs, {}, 1
+
+
+def _range(d: Drawing) -> Inputs:
+    dtype = d.draw.choice((6, 7))
+    numbers = (d.draw.randint(-2, 3), d.draw.randint(0, 9), d.draw.choice((1, 1, 2, -1)))
+    return [d.constant((), dtype, [each]) for each in numbers], {}, 1
+
+
+def _reshape(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    sides = list(d.values[x].shape)
+    d.draw.shuffle(sides)
+    if len(sides) > 1 and d.chance(0.5):
+        sides = [sides[0] * sides[1], *sides[2:]]
+    if sides and d.chance(0.4):
+        sides[d.draw.randrange(len(sides))] = -1
+    return [x, d.integers(*sides)], {}, 1
+
+
+def _resize(d: Drawing) -> Inputs:
+    x = _map(d, None if d.chance(0.15) else FLOAT32)
+    shape = d.values[x].shape
+    roi = d.constant((0,) if d.chance(0.5) else (2 * len(shape),), FLOAT32)
+    steps = [1.0, 1.0, *(d.draw.choice((0.5, 1.0, 1.5, 2.0, 3.0, 1e-3, 40.0)) for _ in shape[2:])]
+    if d.chance(0.6):
+        return [x, roi if d.chance(0.5) else "", d.constant((len(shape),), FLOAT32, steps)], {}, 1
+    sizes = [*shape[:2], *(d.draw.randint(1, 9) for _ in shape[2:])]
+    return [x, roi if d.chance(0.3) else "", "", d.integers(*sizes)], {}, 1
+
+
+def _slice(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    axes = _axes(d, len(d.values[x].shape)) or (0,)
+    starts = d.integers(*(d.draw.randint(-3, 3) for _ in axes))
+    ends = d.integers(*(d.draw.choice((1, 2, 5, -1, 2**63 - 1)) for _ in axes))
+    inputs = [x, starts, ends]
+    if d.chance(0.8):
+        inputs.append(d.constant((len(axes),), INT64, list(axes)))
+        if d.chance(0.6):
+            inputs.append(d.integers(*(d.draw.choice((1, 1, 2, -1)) for _ in axes)))
+    return inputs, {}, 1
+
+
+def _split(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    shape = d.values[x].shape
+    axis = d.draw.randrange(len(shape)) if shape else 0
+    side = shape[axis] if shape else 1
+    parts = d.draw.randint(1, min(side, 4))
+    settings: dict[str, Any] = {"axis": axis}
+    if d.chance(0.5):
+        each = [side // parts] * (parts - 1)
+        return [x, d.integers(*each, side - sum(each))], settings, parts
+    if d.opset >= 18:
+        settings["num_outputs"] = parts
+    return [x], settings, parts
+
+
+def _squeeze(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    ones = [axis for axis, side in enumerate(d.values[x].shape) if side == 1]
+    return [x, *([d.integers(*ones)] if d.chance(0.8) else [])], {}, 1
+
+
+def _unsqueeze(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    return [x, d.integers(*d.draw.sample(range(len(d.values[x].shape) + 1), 1))], {}, 1
+
+
+def _tile(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.3) else FLOAT32)
+    return [x, d.integers(*(d.draw.choice((1, 1, 2, 3)) for _ in d.values[x].shape))], {}, 1
+
+
+def _top(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None if d.chance(0.2) else FLOAT32)
+    shape = d.values[x].shape
+    axis = d.draw.randrange(len(shape)) if shape else 0
+    return [x, d.integers(d.draw.randint(1, shape[axis] if shape else 1))], {"axis": axis}, 2
+
+
+def _transpose(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    order = list(range(len(d.values[x].shape)))
+    d.draw.shuffle(order)
+    return [x], {"perm": tuple(order)} if d.chance(0.8) else {}, 1
+
+
+def _triangle(d: Drawing) -> Inputs:
+    x = d.pick(rank=d.draw.choice((2, 3, 4)), dtype=None)
+    return [x, *([d.constant((), INT64, [d.number(INT64)])] if d.chance(0.6) else [])], {}, 1
+
+
+def _quantize(d: Drawing) -> Inputs:
+    x = d.pick()
+    shape = d.values[x].shape
+    axis = d.draw.randrange(len(shape)) if shape else 0
+    per = (shape[axis],) if shape and d.chance(0.4) else ()
+    zero = [d.constant(per, d.draw.choice((2, 3)))] if d.chance(0.8) else []
+    return [x, _scale(d, per), *zero], {"axis": axis} if per else {}, 1
+
+
+def _dequantize(d: Drawing) -> Inputs:
+    x = d.constant((3, 4), 6) if d.chance(0.1) else _bytes_like(d, d.draw.choice((1, 2, 4)))
+    value = d.values[x]
+    axis = d.draw.randrange(len(value.shape))
+    per = (value.shape[axis],) if d.chance(0.4) else ()
+    zero = [d.constant(per, value.dtype)] if d.chance(0.8) else []
+    return [x, _scale(d, per), *zero], {"axis": axis} if per else {}, 1
+
+
+def _literal(d: Drawing) -> Inputs:
+    del d
+    return [], {}, 1
+
+
+TAKES: Final[dict[str, Operands]] = {
+    **dict.fromkeys(UNARY, _plain),
+    **dict.fromkeys(BINARY, _pair),
+    **dict.fromkeys(COMPARING, _pair),
+    **dict.fromkeys(("And", "Or", "Xor"), _logical),
+    "Not": lambda d: (_logical(d)[0][:1], {}, 1),
+    **dict.fromkeys(VARIADIC, _many),
+    **dict.fromkeys(REDUCING, _reduce),
+    "ReduceSum": _reduce_sum,
+    "Clip": _clip,
+    "Where": _where,
+    "Conv": _conv,
+    "ConvInteger": _conv_integer,
+    "ConvTranspose": _transposed,
+    "QLinearConv": _quantized_conv,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul_integer,
+    "QLinearMatMul": _quantized_matmul,
+    "AveragePool": _pool,
+    "MaxPool": _pool,
+    "BatchNormalization": _norm(4),
+    "InstanceNormalization": _norm(2),
+    "GroupNormalization": _group_norm,
+    "LayerNormalization": _layer_norm,
+    **dict.fromkeys(("ArgMax", "ArgMin", "LogSoftmax", "LpNormalization", "Softmax"), _along),
+    "Cast": _cast,
+    "Concat": _concat,
+    "Constant": _literal,
+    "ConstantOfShape": _of_shape,
+    "CumSum": _with_axis,
+    "DepthToSpace": _image,
+    "SpaceToDepth": _image,
+    "LRN": lambda d: ([d.pick(rank=4)], {"size": d.draw.choice((1, 3, 5))}, 1),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), lambda d: ([_map(d)], {}, 1)),
+    "Expand": _expand,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "Pad": _pad,
+    "Range": _range,
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Tile": _tile,
+    "TopK": _top,
+    "Transpose": _transpose,
+    "Trilu": _triangle,
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
+    "DynamicQuantizeLinear": lambda d: ([d.pick()], {}, 3),
+    **dict.fromkeys(
+        ("Celu", "Elu", "Flatten", "HardSigmoid", "IsInf", "LeakyRelu", "Selu", "Shape", "Shrink", "Size"), _plain
+    ),
+    "ThresholdedRelu": _plain,
+}
+
+
+def draw(seed: int, number: int) -> Drawn:
+    """Graph `number` of a seed. Of every third graph half the nodes are of one operator, each operator in its turn."""
+    each = sorted(OPERATORS)
+    drawing = Drawing(seed, number, TAKES, only=each[number // 3 % len(each)] if number % 3 == 0 else None)
+    for _ in range(drawing.draw.randint(1, 6)):
+        drawing.node()
+    return drawing.finish()
