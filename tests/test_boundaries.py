@@ -242,3 +242,21 @@ def test_import_reparam_and_the_train_and_export_doors_load_no_heavy_library() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+# Where a session of onnxruntime is made: of a graph past the gate, or, in export, of one made from such a graph.
+SESSIONS = {
+    "reparam/engine/session.py",
+    "reparam_export/optimum/originals.py",
+    "reparam_export/precision/ranges.py",
+}
+
+
+def test_onnxruntime_is_given_graphs_in_few_places() -> None:
+    found = {
+        str(file.relative_to(ROOTS[package]))
+        for package in OURS
+        for file in files(package)
+        if "InferenceSession" in file.read_text()
+    }
+    assert found == SESSIONS

@@ -63,7 +63,8 @@ _CONV: Final = {
     "dilations": Attribute("ints", 1, _LARGE, most=3),
     "group": Attribute("int", 1, 65536),
 }
-_REDUCE: Final = {"axes": _AXES, "keepdims": _FLAG, "noop_with_empty_axes": _FLAG}
+_SUM: Final = {"keepdims": _FLAG, "noop_with_empty_axes": _FLAG}
+_REDUCE: Final = {**_SUM, "axes": _AXES}
 
 UNARY: Final = (
     *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Erf", "Exp", "Floor"),
@@ -84,6 +85,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     **dict.fromkeys(COMPARING, Operator((2, 2))),
     **dict.fromkeys(VARIADIC, Operator((1, 64))),
     **dict.fromkeys(REDUCING, Operator((1, 2), attributes=_REDUCE)),
+    "ReduceSum": Operator((1, 2), attributes=_SUM),
     # -- activations with attributes
     "Celu": Operator((1, 1), attributes={"alpha": _FLOAT}),
     "Clip": Operator((1, 3), empty=frozenset({1, 2})),
