@@ -173,7 +173,7 @@ def _resize(call: Call) -> list[Sized]:
 
 
 def work(call: Call, made: Sized) -> int:
-    """How many multiplications a node needs, about."""
+    """How long a node takes, in multiplications of a matrix product; a value by itself takes as long as four."""
     match call.node.operator:
         case "Conv" | "ConvInteger":
             return made.count * math.prod(call.given(1).shape[1:])
@@ -187,7 +187,7 @@ def work(call: Call, made: Sized) -> int:
         case "MaxPool" | "AveragePool":
             return made.count * math.prod(call.wholes("kernel_shape") or ())
         case _:
-            return max(made.count, *(each.count for each in call.inputs if each is not None), 0)
+            return 4 * max(made.count, *(each.count for each in call.inputs if each is not None), 0)
 
 
 def scratch(call: Call, made: Sized) -> int:
