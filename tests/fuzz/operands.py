@@ -415,6 +415,60 @@ def _literal(d: Drawing) -> Inputs:
     return [], {}, 1
 
 
+def _recurrent(gates: int) -> Callable[[Drawing], Inputs]:
+    def inputs(d: Drawing) -> Inputs:
+        x = d.pick(rank=3)
+        _, batch, width = d.values[x].shape
+        way = d.draw.choice(("forward", "reverse", "bidirectional"))
+        many, hidden = 1 + (way == "bidirectional"), d.draw.randint(1, 4)
+        names = [x, d.constant((many, gates * hidden, width)), d.constant((many, gates * hidden, hidden))]
+        settings = {"direction": way, "hidden_size": hidden}
+        outputs = d.draw.randint(1, 3 if gates == 4 else 2)
+        if d.chance(0.6):
+            names.append(d.constant((many, 2 * gates * hidden)))
+            if d.chance(0.5):
+                names += ["", *(d.constant((many, batch, hidden)) for _ in range(2 if gates == 4 else 1))]
+        return names, settings, outputs
+
+    return inputs
+
+
+def _einsum(d: Drawing) -> Inputs:
+    a = d.pick()
+    first = "abcdefgh"[: len(d.values[a].shape)]
+    sides = dict(zip(first, d.values[a].shape, strict=True)) | {"x": d.draw.randint(1, 4), "y": 2}
+    second = "".join(d.draw.sample(sorted(sides), d.draw.randint(0, min(3, len(sides)))))
+    names = [a, d.constant(tuple(sides[letter] for letter in second))] if d.chance(0.8) else [a]
+    letters = sorted({*first, *(second if len(names) == 2 else "")})
+    given = "".join(d.draw.sample(letters, d.draw.randint(0, len(letters))))
+    terms = ",".join((first, second)[: len(names)])
+    return names, {"equation": f"{terms}->{given}"}, 1
+
+
+def _gather_nd(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    shape = d.values[x].shape
+    batch = d.draw.randint(0, max(0, min(1, len(shape) - 1)))
+    depth = d.draw.randint(1, max(1, len(shape) - batch))
+    middle = tuple(d.draw.randint(1, 3) for _ in range(d.draw.randint(0, 2)))
+    least = min(shape[batch : batch + depth], default=1)
+    return [x, _indices(d, (*shape[:batch], *middle, depth), least, 7)], {"batch_dims": batch}, 1
+
+
+def _scatter_elements(d: Drawing) -> Inputs:
+    (x, places), settings, _ = _gather_elements(d)
+    return [x, places, d.constant(d.values[places].shape, d.values[x].dtype)], settings, 1
+
+
+def _scatter_nd(d: Drawing) -> Inputs:
+    x = d.pick(dtype=None)
+    shape = d.values[x].shape
+    depth = d.draw.randint(1, max(1, len(shape)))
+    front = tuple(d.draw.randint(1, 3) for _ in range(d.draw.randint(0, 2)))
+    places = _indices(d, (*front, depth), min(shape[:depth], default=1), 7)
+    return [x, places, d.constant((*front, *shape[depth:]), d.values[x].dtype)], {}, 1
+
+
 TAKES: Final[dict[str, Operands]] = {
     **dict.fromkeys(UNARY, _plain),
     **dict.fromkeys(BINARY, _pair),
@@ -440,7 +494,7 @@ TAKES: Final[dict[str, Operands]] = {
     "InstanceNormalization": _norm(2),
     "GroupNormalization": _group_norm,
     "LayerNormalization": _layer_norm,
-    **dict.fromkeys(("ArgMax", "ArgMin", "LogSoftmax", "LpNormalization", "Softmax"), _along),
+    **dict.fromkeys(("ArgMax", "ArgMin", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax"), _along),
     "Cast": _cast,
     "Concat": _concat,
     "Constant": _literal,
@@ -472,6 +526,16 @@ TAKES: Final[dict[str, Operands]] = {
         ("Celu", "Elu", "Flatten", "HardSigmoid", "IsInf", "LeakyRelu", "Selu", "Shape", "Shrink", "Size"), _plain
     ),
     "ThresholdedRelu": _plain,
+    "LSTM": _recurrent(4),
+    "GRU": _recurrent(3),
+    "RNN": _recurrent(1),
+    "Einsum": _einsum,
+    "GatherND": _gather_nd,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
+    "CastLike": lambda d: ([d.pick(dtype=None), d.pick(dtype=None)], {}, 1),
+    "EyeLike": lambda d: ([d.pick(rank=2, dtype=None)], {}, 1),
+    "GlobalLpPool": lambda d: ([_map(d)], {}, 1),
 }
 
 

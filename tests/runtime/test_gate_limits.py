@@ -62,11 +62,16 @@ def test_every_operator_of_the_list_has_a_rule_for_its_sizes() -> None:
 def test_an_operator_off_the_list_needs_trust_and_the_message_says_so(
     tiny: Maker, onnx: Any, tmp_path: Path, refused: Refused
 ) -> None:
-    node = onnx.node("Hardmax", "x", "mean")
-    message = r'operator Hardmax is not on the list .*; trust="exporter" takes it from someone you trust'
-    refused(encoder(onnx, node), message, ("strict",))
-    with reparam.load(tiny(tmp_path / "b", encoder=encoder(onnx, node)), device="cpu", trust="exporter") as vae:
-        assert vae.encode(np.array([[1, 2]], np.float32)).mean.tolist() == [[0.0, 1.0]]
+    two = onnx.message((1, "value"), (20, 4), (5, tensor(onnx, 7, (1,), (9, struct.pack("<q", 2)))))
+    nodes = [
+        onnx.node("Shape", "x", "rows", whole(onnx, "end", 1)),
+        onnx.node("ConstantOfShape", "rows", "lengths", (5, two)),
+        onnx.node("ReverseSequence", "x lengths", "mean", whole(onnx, "batch_axis", 0), whole(onnx, "time_axis", 1)),
+    ]
+    message = r'operator ReverseSequence is not on the list .*; trust="exporter" takes it from someone you trust'
+    refused(encoder(onnx, *nodes), message, ("strict",))
+    with reparam.load(tiny(tmp_path / "b", encoder=encoder(onnx, *nodes)), device="cpu", trust="exporter") as vae:
+        assert vae.encode(np.array([[1, 2]], np.float32)).mean.tolist() == [[2.0, 1.0]]
 
 
 def test_trust_is_one_of_two_words(bundle: Path) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from reparam.bundle.outline import INTEGERS, SIZES, Admitted, Node
-from reparam.bundle.sizes import elements, places, windows
+from reparam.bundle.sizes import chains, elements, places, windows
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import LONGEST, RANK, Call, Shape, Sized, known
 
-RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES}
+RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES, **chains.RULES}
 
 _MOST_WORK: Final = 2**30  # multiplications of constants alone, which onnxruntime does while it loads
 
