@@ -74,6 +74,15 @@ def test_an_operator_off_the_list_needs_trust_and_the_message_says_so(
         assert vae.encode(np.array([[1, 2]], np.float32)).mean.tolist() == [[2.0, 1.0]]
 
 
+def test_info_says_that_a_bundle_needs_trust(cli: Any, tiny: Maker, tmp_path: Path, bundle: Path) -> None:
+    folder = tiny(tmp_path / "b", trust="exporter")
+    assert "needs" in cli("info", folder).out
+    assert "--trust exporter" in cli("info", folder).out
+    assert "trust" not in cli("info", bundle).out
+    with pytest.raises(BundleError, match="not a valid manifest"):
+        reparam.load(tiny(tmp_path / "c", trust="strict"), device="cpu")
+
+
 def test_trust_is_one_of_two_words(bundle: Path) -> None:
     for trust in ("none", "", None, True):
         with pytest.raises(OptionError, match="trust: must be strict or exporter, got"):
