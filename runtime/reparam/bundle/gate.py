@@ -188,7 +188,7 @@ def _check_order(outline: Outline) -> None:
         for name in node.inputs:
             if name and name not in made:
                 raise ValueError(f"{node.operator}: takes {name!r} before it is made")
-        for name in node.outputs:
+        for name in filter(None, node.outputs):  # one that is left out has no name, off the list
             if name in made:
                 raise ValueError(f"{node.operator}: makes {name!r}, which is there already")
             made.add(name)
