@@ -53,6 +53,16 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         place += size
 
 
+def varints(data: memoryview) -> list[int]:
+    """Numbers that lie packed in one field; `ValueError` where they do not end with it."""
+    found: list[int] = []
+    place = 0
+    while place < len(data):
+        value, place = _varint(data, place)
+        found.append(value)
+    return found
+
+
 def text(value: int | memoryview) -> str:
     """A string field's text; `ValueError` where it is no UTF-8 or no string field."""
     return message(value).tobytes().decode("utf-8")
