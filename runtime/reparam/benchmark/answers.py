@@ -193,9 +193,10 @@ def _others(report: Report) -> list[Answer]:
             continue
         form = "onnxruntime gives {ratio:.2f} times the rows of {path} in {where} at batch {batch}"
         answer = _ratios(report, f"And {path}?", [path], form, smallest=False)
-        arms = [arm for arm in report.arms if arm.path == path and arm.reason]
+        arms = sorted((arm for arm in report.arms if arm.path == path), key=lambda arm: arm.device != "cpu")
         if answer is None and arms:
-            answer = Answer(question=f"And {path}?", answer=f"It was not timed: {arms[0].reason}.")
+            told = arms[0].reason or next((point.reason for point in arms[0].points if point.reason), "no time for it")
+            answer = Answer(question=f"And {path}?", answer=f"It was not timed: {told}.")
         found += [] if answer is None else [answer]
     return found
 
