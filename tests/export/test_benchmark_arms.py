@@ -124,6 +124,7 @@ def test_a_card_that_torch_does_not_see_and_a_precision_that_it_has_not_are_refu
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")  # torch.compile's own imports
 def test_the_compiled_arm_gives_the_same_numbers(made: tuple[Path, Path]) -> None:
     from reparam_train.benchmark_arms import compiled
 

@@ -18,6 +18,7 @@ from reparam.benchmark.server import find_rate
 from reparam.benchmark.timing import affordable, latency_of, point_of, take_turns
 from reparam.vae import VAE
 
+_MOST_BYTES: Final = 2**28  # of rows of x for one call
 _MULTI: Final = 8  # rows of a query of MultiStream
 _OWN: Final = 0.8  # seconds of a process with a path of ours
 _OTHERS: Final = 5.0  # and with another library, which must be imported and may compile
@@ -117,7 +118,8 @@ def scale(arms: Sequence[Measured], feeds: Feeds, reference: VAE, *, seconds: fl
     def of_rows(arm: Measured, n: int) -> int:
         return arm.costs[largest] * n // largest
 
-    rows = {n * largest: feeds.first(n * largest) for n in CHUNKS}
+    most = max(largest, _MOST_BYTES // feeds.x[:1].nbytes)
+    rows = {n * largest: feeds.first(n * largest) for n in CHUNKS if n * largest <= most}
     for arm, found in _times(plain, rows, cost=of_rows, seconds=share, advance=advance):
         arm.scaling += (fit("rows", list(found), list(found.values())),)
     if not sizes:

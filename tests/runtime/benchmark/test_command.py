@@ -193,6 +193,7 @@ def test_an_older_report_is_held_against_the_new_one(
         (("--precisions", "fp8"), "--precisions: must be of fp32, fp16, int8, got fp8"),
         (("--operations", "train"), "--operations: must be of encode, decode, reconstruct, got train"),
         (("--paths", "torch"), "--paths: must be of numpy, pinned, device, cuda-graph, got torch"),
+        (("--devices", "auto"), "--devices: auto is whatever is there"),
         (("--batches", "1,x"), "'1,x' must be whole numbers with commas between them"),
         (("--batches", "0"), "must be whole numbers from 1 on"),
         (("--floor", "encode=3"), "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES"),
