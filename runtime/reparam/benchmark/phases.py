@@ -160,12 +160,14 @@ def _times(
 
 
 def anew(arms: Sequence[Measured], wish: Wish) -> list[Measured]:
-    """Which arms begin again in a process: all that were timed, or of a quick benchmark one for each engine.
+    """Which arms begin again in a process: all that were timed, or of a quick benchmark the last of each engine.
 
-    The last operation first, which is reconstruct and runs both graphs.
+    Our own first, which take the least time; of each the last operation first, reconstruct, which runs both graphs.
     """
-    timed = [arm for arm in reversed(arms) if arm.timed and arm.costs]
-    return list({arm.spec.engine: arm for arm in reversed(timed)}.values()) if wish.quick else timed
+    timed = [arm for arm in arms if arm.timed and arm.costs]
+    if wish.quick:
+        timed = list({arm.spec.engine: arm for arm in timed}.values())
+    return sorted(timed[::-1], key=lambda arm: arm.spec.path not in OWN_PATHS)
 
 
 def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:

@@ -42,6 +42,10 @@ def answer(report: Report, question: str) -> Any:
     return next(each for each in answers_of(report) if each.question == question)
 
 
+def test_the_answers_of_a_report_follow_from_the_rest_of_it(example: Report) -> None:
+    assert answers_of(msgspec.structs.replace(example, answers=())) == example.answers
+
+
 def test_the_gpu_pays_from_the_batch_after_which_it_always_wins(example: Report) -> None:
     found = answer(with_cuda(example, {1: 0.5, 8: 1.2, 64: 0.9, 256: 3.0}), "Which device?")
     assert found.numbers == {"encode_from_batch": 256.0}
@@ -77,8 +81,52 @@ def test_the_best_batch_comes_with_its_memory_and_others_with_their_ratio(exampl
     found = answer(example, "Which batch?")
     assert found.numbers["encode"] == 256.0
     assert "MiB at the peak" in found.answer
-    assert "onnxruntime gives" in answer(example, "And torch?").answer
-    assert "pinned gives" in answer(example, "Which path?").answer
+    torch, pinned = answer(example, "And torch?"), answer(example, "Which path?")
+    assert torch.answer.startswith("onnxruntime gives so many times the rows of torch: encode ")
+    plain, theirs = (arm_of(example, f"encode.cpu.fp32.{path}.t2").points[0] for path in ("numpy", "torch"))
+    assert plain.latency is not None
+    assert theirs.latency is not None
+    ratio = theirs.latency.p50_ns / plain.latency.p50_ns
+    assert torch.numbers["encode.cpu.fp32.numpy.t2@1"] == pytest.approx(ratio)
+    assert pinned.answer.startswith("At batch 1, pinned gives so many times the rows of numpy: ")
+
+
+def test_a_library_that_was_not_timed_is_told_with_its_reason_on_the_cpu(example: Report) -> None:
+    arms = [arm for arm in example.arms if arm.path != "torch"]
+    lost = [
+        msgspec.structs.replace(
+            arm,
+            name=arm.name.replace("cpu", device),
+            device=device,
+            status="unavailable",
+            points=(),
+            reason=f"no torch for {device}",
+        )
+        for device in ("cuda", "cpu")
+        for arm in example.arms
+        if arm.path == "torch"
+    ]
+    report = msgspec.structs.replace(example, arms=(*lost, *arms))
+    assert answer(report, "And torch?").answer == "It was not timed: no torch for cpu."
+
+
+def test_the_best_number_of_threads_is_told_for_each_end_of_the_batches(example: Report) -> None:
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    one = faster(plain, "cpu", {1: 2.0, 8: 1.0, 64: 1.0, 256: 0.5})
+    one = msgspec.structs.replace(one, name="encode.cpu.fp32.numpy.t1", threads=1)
+    found = answer(msgspec.structs.replace(example, arms=(*example.arms, one)), "How many threads?")
+    assert found.answer == "1 for encode at batch 1, 2 for encode at batch 256."
+
+
+def test_what_a_service_can_promise_is_the_highest_rate_that_held(example: Report) -> None:
+    found = answer(example, "What can a service promise?")
+    rates = {
+        arm.name: arm.scenarios.server.rate
+        for arm in example.arms
+        if arm.operation == "encode" and arm.scenarios and arm.scenarios.server
+    }
+    assert found.numbers["encode"] == max(rates.values())
+    assert max(rates, key=lambda name: rates[name]) in found.answer
 
 
 def test_unstable_points_and_refused_arms_are_counted(example: Report) -> None:
