@@ -30,8 +30,10 @@ def time_points(arms: Sequence[Measured], *, seconds: float, advance: Advance) -
     costs = {(index, batch): cost for index, arm in enumerate(arms) for batch, cost in arm.costs.items() if arm.timed}
     can = affordable(costs, seconds)
     calls = {key: arms[key[0]].calls[key[1]].run for key in costs if can[key]}
-    visits = take_turns(calls, seconds=seconds, advance=advance)
+    visits = take_turns(calls, seconds=seconds, advance=advance, failed=lambda key, error: arms[key[0]].lose(error))
     for index, batch in costs:
+        if not arms[index].timed:
+            continue
         reason = f"{len(costs)} points in {seconds:.0f} s leave it no room; give more --seconds or fewer --batches"
         arms[index].points[batch] = (
             point_of(batch, visits[index, batch]) if can[index, batch] else Point(batch=batch, reason=reason)
@@ -52,7 +54,11 @@ def scenarios(arms: Sequence[Measured], feeds: Feeds, wish: Wish, *, seconds: fl
     timed = [arm for arm in arms if arm.timed]
     for arm in timed:
         missing: dict[str, str] = {}
-        server = _server(arm, feeds, wish, seconds / len(timed))
+        try:
+            server = _server(arm, feeds, wish, seconds / len(timed))
+        except Exception as error:  # whatever keeps a library from going on
+            arm.lose(error)
+            continue
         if isinstance(server, str):
             missing["server"] = server
         single, multi, offline = _stream(arm, 1, 90), _stream(arm, _MULTI, 99), offline_of(arm)
@@ -152,22 +158,24 @@ def _times(
         for n in fed
         if arm.opened and can[index, n]
     }
-    visits = take_turns(calls, seconds=seconds, advance=advance)
+    visits = take_turns(calls, seconds=seconds, advance=advance, failed=lambda key, error: arms[key[0]].lose(error))
     for index, arm in enumerate(arms):
+        if not arm.timed:
+            continue
         found = {n: latency_of(visits[index, n]).p50_ns for n in fed if (index, n) in visits}
         if len(found) >= 3:
             yield arm, found
 
 
 def anew(arms: Sequence[Measured], wish: Wish) -> list[Measured]:
-    """Which arms begin again in a process: all that were timed, or of a quick benchmark the last of each engine.
+    """Which arms begin again in a process: our own that were timed, and one of each other library, which take seconds.
 
-    Our own first, which take the least time; of each the last operation first, reconstruct, which runs both graphs.
+    Of a quick benchmark one of each engine: the last, which is reconstruct and runs both graphs.
     """
-    timed = [arm for arm in arms if arm.timed and arm.costs]
-    if wish.quick:
-        timed = list({arm.spec.engine: arm for arm in timed}.values())
-    return sorted(timed[::-1], key=lambda arm: arm.spec.path not in OWN_PATHS)
+    timed = [arm for arm in reversed(arms) if arm.timed and arm.costs]
+    one = {arm.spec.engine: arm for arm in reversed(timed)}
+    own = [arm for arm in timed if arm.spec.path in OWN_PATHS and (not wish.quick or one[arm.spec.engine] is arm)]
+    return own + [arm for arm in one.values() if arm.spec.path not in OWN_PATHS]
 
 
 def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:

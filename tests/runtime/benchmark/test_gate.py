@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+import reparam
 from reparam.benchmark.plan import Wish
 from reparam.benchmark.report import Report
 from reparam.benchmark.run import run
 from reparam.cli.common import progress
-from reparam.errors import VerificationError
+from reparam.errors import DeviceUnavailable, RunError, VerificationError
 from reparam.testing import tiny_bundle
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -134,3 +135,24 @@ def test_a_device_that_was_named_and_cannot_be_had_ends_with_five_and_one_that_w
     done = cli("benchmark", folder, "--precisions", "fp32", *SHORT)
     assert (done.code, done.err) == (0, "")
     assert "unavailable: device: cuda cannot be had here" in done.out
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"), [(DeviceUnavailable, 5, "fell back"), (RunError, 0, "unavailable")]
+)
+def test_an_arm_that_fails_while_it_is_timed_is_told_with_its_reason_and_the_others_go_on(
+    kind: Any, code: int, status: str, *, tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = reparam.VAE.decode, []
+
+    def decode(self: reparam.VAE, z: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 40:
+            raise kind("the card is gone")
+        return real(self, z, **more)
+
+    monkeypatch.setattr(reparam.VAE, "decode", decode)
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", "--precisions", "fp32", *SHORT)
+    assert done.code == code
+    assert f"{status}: it failed while it was timed: the card is gone\n  decode.cpu.fp32.numpy." in done.out
+    assert "\nencode.cpu.fp32.numpy." in done.out

@@ -74,3 +74,26 @@ def test_a_point_is_numpy_s_percentiles_and_rows_a_second_of_the_median() -> Non
     assert point.latency.p99_ns == pytest.approx(np.percentile([1000, 2000, 3000, 1500, 2500], 99), rel=1e-12)
     assert point.rows_per_second == pytest.approx(8 / 2000e-9)
     assert point.visits == tuple(visits)
+
+
+def test_a_call_that_fails_has_no_more_turns_and_the_others_go_on(hands: Any) -> None:
+    count: list[int] = []
+
+    def failing() -> None:
+        count.append(1)
+        if len(count) == 3:
+            raise ValueError("worn out")
+
+    told: list[tuple[str, str]] = []
+    visits = take_turns(
+        {"a": hands.call(10_000_000), "b": failing},
+        seconds=0,
+        clock=hands.clock,
+        failed=lambda key, error: told.append((key, str(error))),
+    )
+    assert told == [("b", "worn out")]
+    assert len(count) == 3
+    assert {name: len(each) for name, each in visits.items()} == {"a": FEWEST}
+    count.clear()
+    with pytest.raises(ValueError, match="worn out"):
+        take_turns({"b": failing}, seconds=0, clock=hands.clock)
