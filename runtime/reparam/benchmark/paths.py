@@ -39,12 +39,14 @@ class Numpy:
     """Through `VAE.encode`, `decode` and `reconstruct`: what most callers do."""
 
     waits = _RETURNS
-    copies = "onnxruntime copies x, eps or z to the device and the results back; on the CPU nothing is copied"
+    copies = "none: onnxruntime reads the caller's arrays, and hands on those that it made"
+    copies_of_cards = "by onnxruntime, x, eps or z to the device and the results back"
     any_batch = True
 
     def __init__(self, vae: VAE) -> None:
         self._vae = vae
-        self.facts: Facts = facts_of(vae, waits=self.waits, copies=self.copies, any_batch=self.any_batch)
+        copies = self.copies if rows_of(vae).pair.device.kind == "cpu" else self.copies_of_cards
+        self.facts: Facts = facts_of(vae, waits=self.waits, copies=copies, any_batch=self.any_batch)
 
     def call(self, operation: Operation, feeds: Feeds) -> Call:
         """See `Opened`."""
@@ -97,7 +99,7 @@ class DevicePath(Numpy):
     """Through `VAE.device_arrays`: inputs lie on the device before, and results stay there."""
 
     waits = "onnxruntime waits for its own stream before a call returns; results stay on the device"
-    copies = "none; encode alone makes zeros for eps on the host"
+    copies = copies_of_cards = "none but of the zeros that encode takes for eps, which are made on the host"
 
     def __init__(self, vae: VAE) -> None:
         super().__init__(vae)
