@@ -20,10 +20,10 @@ NO_INT8: Final = "this CPU has no instructions for int8 (VNNI, AMX or ARM's dot 
 _RETURNS: Final = "a call returns when its results are in numpy arrays"
 
 
-def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int) -> VAE:
-    """The model behind our own paths."""
+def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int, pin: str) -> VAE:
+    """The model behind our own paths; `pin` is the sha256 of the manifest that the report names."""
     known = cast("Literal['fp32', 'fp16', 'int8']", precision)
-    return load(bundle, device=device, precision=known, threads=threads, max_batch=max_batch)
+    return load(bundle, device=device, precision=known, threads=threads, max_batch=max_batch, expect_sha256=pin)
 
 
 def open_path(path: str, vae: VAE) -> Opened:

@@ -184,7 +184,7 @@ def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:
     return min(whole, (wish.seconds or 0) / 3)
 
 
-def begin_anew(arms: Sequence[Measured], bundle: Path, wish: Wish, *, end: float, advance: Advance) -> None:
+def begin_anew(arms: Sequence[Measured], bundle: Path, pin: str, wish: Wish, *, end: float, advance: Advance) -> None:
     """Arms in processes of their own, at their best batch; those that the time does not reach say so."""
     for arm in anew(arms, wish):
         offline = offline_of(arm)
@@ -197,6 +197,7 @@ def begin_anew(arms: Sequence[Measured], bundle: Path, wish: Wish, *, end: float
         spec = arm.spec
         task = Task(
             bundle=str(bundle),
+            pin=pin,
             operation=spec.operation,
             device=spec.device,
             precision=spec.precision,

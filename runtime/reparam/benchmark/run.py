@@ -56,7 +56,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
     full = plan.filled(wish, bundle.manifest, available_threads())
     engines = Engines(
         path,
-        bundle.manifest,
+        bundle,
         run=None if full.run is None else Path(full.run),
         max_batch=max(full.batches),
         named=bool(wish.precisions),
@@ -121,7 +121,7 @@ def _measured(bundle: Bundle, wish: Wish, engines: Engines, watch: Watch, path: 
     phases.time_points(arms, seconds=watch.share(0.55, 0.2, keep=keep), advance=watch.show)
     phases.scenarios(arms, feeds, wish, seconds=watch.share(0.65, 0.1, keep=keep), advance=watch.show)
     phases.scale(arms, feeds, reference, seconds=watch.share(0.8, 0.03, keep=keep), advance=watch.show)
-    phases.begin_anew(arms, path, wish, end=max(watch.end, time.monotonic() + keep), advance=watch.show)
+    phases.begin_anew(arms, path, bundle.sha256, wish, end=max(watch.end, time.monotonic() + keep), advance=watch.show)
     return arms
 
 
