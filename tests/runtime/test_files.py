@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,82 @@ def test_an_array_comes_back_as_it_was_written(
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 
-def test_reading_maps_the_file_and_never_writes_to_it(tmp_path: Path) -> None:
-    npy.write(tmp_path / "a.npy", np.zeros((1000, 10), np.float32))
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(50,), (50, 3), (50, 2, 3, 4), (50, 0)])
+@given(data=st.data())
+def test_any_rows_of_a_file_are_those_of_its_array(
+    scratch: Callable[[], Path], order: Any, data: Any, *, shape: tuple[int, ...]
+) -> None:
+    array = np.asarray(np.arange(np.prod(shape)).reshape(shape), ">f8", order=order)
+    place = scratch() / "a.npy"
+    npy.write(place, array)
+    start, stop = data.draw(st.integers(-60, 60)), data.draw(st.integers(-60, 60))
+    rows = np.array(data.draw(st.lists(st.integers(0, 49), max_size=8)), int)
+    with npy.read(place) as found:
+        assert (len(found), found.ndim, found.nbytes) == (50, array.ndim, array.nbytes)
+        np.testing.assert_array_equal(found[start:stop], array[start:stop])
+        np.testing.assert_array_equal(found.take(rows), array[rows])
+        assert found[start:stop].flags.owndata
+        assert found.stand_in().shape == shape
+
+
+def test_an_array_in_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
+    npy.write(tmp_path / "a.npy", np.zeros((10, 2), np.float32))
     found = npy.read(tmp_path / "a.npy")
-    assert isinstance(found, np.memmap)
-    assert not found.flags.writeable
+    with pytest.raises(ValueError, match="a slice has no step, got 2; use take"):
+        found[::2]
+    with pytest.raises(ValueError, match="cannot be had without a copy"):
+        found.__array__(copy=False)
+    found.close()
+    with pytest.raises(InputError, match=r"a\.npy: row 3 cannot be read \(Bad file descriptor\); check the disk"):
+        found[3:5]
+
+
+@pytest.mark.parametrize(("order", "row"), [("C", 5), ("F", 0)])
+def test_a_file_that_is_cut_short_is_told_by_its_first_missing_row(tmp_path: Path, order: Any, row: int) -> None:
+    npy.write(tmp_path / "a.npy", np.asarray(np.ones((10, 4)), "<f4", order=order))
+    found = npy.read(tmp_path / "a.npy")
+    os.truncate(tmp_path / "a.npy", 128 + 5 * 16 + 3)
+    with pytest.raises(InputError, match=f"a.npy: was cut short while it was read, row {row} is missing; copy the"):
+        np.asarray(found)
+    if order == "C":
+        assert found[:5].sum() == 20
+
+
+def test_children_and_threads_read_one_file_beside_each_other(tmp_path: Path) -> None:
+    array = np.arange(100_000, dtype=np.int64).reshape(-1, 10)
+    npy.write(tmp_path / "a.npy", array)
+    found = npy.read(tmp_path / "a.npy")
+
+    def mismatches(seed: int) -> int:
+        starts = np.random.default_rng(seed).integers(0, 9990, 500)
+        return sum(not np.array_equal(found[start : start + 10], array[start : start + 10]) for start in starts)
+
+    child = os.fork()
+    if not child:
+        os._exit(mismatches(0) > 0)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(mismatches, range(1, 5))) == [0] * 4
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_no_descriptor_outlives_the_array(tmp_path: Path) -> None:
+    npy.write(tmp_path / "a.npy", np.zeros(3))
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    for _ in range(3):
+        npy.read(tmp_path / "a.npy")
+    assert os.open(os.devnull, os.O_RDONLY) == free
+    os.close(free)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npy")
+    with pytest.raises(InputError, match=r"a\.npy: not a readable .npy file \(not a regular file\); write it with"):
+        npy.read(tmp_path / "a.npy")
+    with pytest.raises(InputError, match=r"null: not a readable .npy file \(not a regular file\)"):
+        npy.read(Path(os.devnull))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Final, Literal
 import msgspec
 
 from reparam.errors import OptionError
-from reparam.files.atomic import as_output_error, sync_folder
+from reparam.files.atomic import settle
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import read_regular
 from reparam.files.spans import Span
 
 _LARGEST: Final = 2**24  # bytes that a journal may have; ours have a few hundred
@@ -35,9 +37,7 @@ def read_journal(path: Path) -> Journal | None:
         OptionError: something else is there.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST)
-        return msgspec.json.decode(data, type=Journal)
+        return msgspec.json.decode(read_regular(path, most=_LARGEST), type=Journal)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
@@ -61,7 +61,7 @@ def write_journal(path: Path, journal: Journal) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        settle(path.parent)
 
 
 def remove_journal(path: Path) -> None:

@@ -2,18 +2,16 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-from reparam.errors import InputError, OptionError, OutputError
-from reparam.files.atomic import as_output_error, sync_folder
+from reparam.errors import InputError, OptionError
+from reparam.files.atomic import settle
 from reparam.files.journal import Journal, first_difference, read_journal, remove_journal, write_journal
 from reparam.files.part import PartFile
+from reparam.files.reasons import as_output_error
+from reparam.files.room import check_room
 from reparam.files.spans import Span, rows_in, union
-
-_SPARE: Final = 2**20  # bytes of a disk that are left to journals and folders
 
 
 class Unfinished:
@@ -48,8 +46,7 @@ class Unfinished:
         for part in self.parts:
             part.publish()
         for folder in {part.place.parent for part in self.parts}:
-            with as_output_error(folder):
-                sync_folder(folder)
+            settle(folder)
         remove_journal(self.journal)
 
     def discard(self) -> None:
@@ -159,24 +156,5 @@ def _allocated(path: Path) -> int:
 
 
 def _check_room(parts: Sequence[PartFile]) -> None:
-    """Refuses files that their disks have no room for, before hours are spent on them."""
-    needs: dict[int, int] = {}
-    for part in parts:
-        with as_output_error(part.told):
-            folder = part.place.parent
-            disk = folder.stat().st_dev
-            # what an earlier process wrote is used, or its room is
-            needs[disk] = needs.get(disk, 0) + max(0, part.nbytes - _allocated(part.path))
-            free = shutil.disk_usage(folder).free
-        if needs[disk] > max(0, free - _SPARE):
-            raise OutputError(
-                f"{part.told}: {_told(needs[disk])} are needed and the disk has {_told(free)} free; "
-                "free space or choose another disk"
-            )
-
-
-def _told(count: int) -> str:
-    for power, unit in ((5, "PB"), (4, "TB"), (3, "GB"), (2, "MB")):
-        if count >= 1000**power:
-            return f"{count / 1000**power:.1f} {unit}"
-    return f"{count:,} bytes"
+    """Refuses files that their disks have no room for; what an earlier process wrote is used, or its room is."""
+    check_room((part.told, part.place.parent, max(0, part.nbytes - _allocated(part.path))) for part in parts)
