@@ -109,7 +109,12 @@ def replay(bundle: Bundle, *, device: str, precision: Precision, threads: int | 
 
 
 def verify(
-    path: str | os.PathLike[str], *, device: str = "auto", threads: int | None = None, follow_links: bool = False
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    follow_links: bool = False,
+    expect_sha256: str | None = None,
 ) -> tuple[Verification, ...]:
     """Replays a bundle's golden vectors here, in every precision that it holds.
 
@@ -120,6 +125,7 @@ def verify(
         device: as for `load`.
         threads: as for `load`.
         follow_links: as for `load`.
+        expect_sha256: as for `load`.
 
     Returns:
         For each precision the provider, version, bound and the worst error of every output.
@@ -133,7 +139,7 @@ def verify(
         >>> [done.precision for done in reparam.verify("models/digits", device="cpu")]
         ['fp32']
     """
-    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links)
+    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links, expect_sha256=expect_sha256)
     precisions = list(bundle.manifest.precisions)
     if "int8" in precisions and not has_int8():
         precisions.remove("int8")

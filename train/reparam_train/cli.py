@@ -129,7 +129,7 @@ def train(
         if is_first():  # these two are not in run.json
             unrecorded = ["--no-pictures"] * (not pictures) + ["--tensorboard"] * tensorboard
             line = shlex.join(["reparam", "train", data, "--out", str(out), "--resume", *unrecorded])
-            click.echo(f"{stop}; go on with: {line}", err=True)
+            click.echo(f"error: {stop}; go on with: {line}", err=True)
         click.get_current_context().exit(128 + stop.signal)
     if is_first():
         click.echo(_as_json(result) if as_json else _summary(result))

@@ -22,6 +22,7 @@ def decode(
     max_batch: int,
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write x_hat, the mean of p(x given z), for each row of Z, a .npy file [n, latent].
@@ -40,5 +41,6 @@ def decode(
         threads=threads,
         max_batch=max_batch,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

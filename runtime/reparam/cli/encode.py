@@ -24,6 +24,7 @@ def encode(
     max_batch: int,
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write the posterior of each row of X, a .npy file [n, *input].
@@ -48,5 +49,6 @@ def encode(
         threads=threads,
         max_batch=max_batch,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

@@ -27,6 +27,7 @@ def generate(
     max_batch: int,
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write N draws from the prior, decoded. The same seed gives the same rows.
@@ -50,5 +51,6 @@ def generate(
         threads=threads,
         max_batch=max_batch,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

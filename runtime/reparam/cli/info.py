@@ -10,7 +10,7 @@ from reparam.cli.common import bundle_argument, print_json, table
 @click.command(short_help="What a bundle is.")
 @bundle_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
-def info(bundle: Path, *, as_json: bool) -> None:
+def info(bundle: Path, *, expect_sha256: str | None, as_json: bool) -> None:
     """Print what a bundle holds, after its files were hashed and its graphs checked.
 
     \b
@@ -20,7 +20,8 @@ def info(bundle: Path, *, as_json: bool) -> None:
 
     from reparam.bundle.reader import read_bundle
 
-    manifest = read_bundle(bundle, golden=True).manifest
+    found = read_bundle(bundle, golden=True, expect_sha256=expect_sha256)
+    manifest = found.manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
         return
@@ -28,6 +29,7 @@ def info(bundle: Path, *, as_json: bool) -> None:
     rows = [
         ("name", manifest.name),
         ("id", manifest.id),
+        ("sha256 of the manifest", found.sha256),
         ("x", f"[batch, {', '.join(map(str, manifest.input_axes))}] {manifest.input.dtype} {manifest.input.layout}"),
         ("values of x", f"{manifest.input.low} to {manifest.input.high}"),
         ("z", f"[batch, {', '.join(map(str, manifest.latent_axes))}]"),

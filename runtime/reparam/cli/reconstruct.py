@@ -26,6 +26,7 @@ def reconstruct(
     max_batch: int,
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write x_hat of each row of X, a .npy file [n, *input]: from the posterior's mean, or a sample with --seed.
@@ -47,5 +48,6 @@ def reconstruct(
         threads=threads,
         max_batch=max_batch,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

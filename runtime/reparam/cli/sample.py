@@ -26,6 +26,7 @@ def sample(
     max_batch: int,
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write one draw z from the posterior of each row of X, a .npy file [n, *input].
@@ -50,5 +51,6 @@ def sample(
         threads=threads,
         max_batch=max_batch,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

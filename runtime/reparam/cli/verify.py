@@ -12,7 +12,7 @@ from reparam.cli.common import bundle_argument, print_json
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all this process may use]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> None:
+def verify(bundle: Path, *, device: str, threads: int | None, expect_sha256: str | None, as_json: bool) -> None:
     """Replay the golden vectors of a bundle here; exit code 6 where an output is outside the stated bound.
 
     \b
@@ -23,7 +23,7 @@ def verify(bundle: Path, *, device: str, threads: int | None, as_json: bool) -> 
     from reparam.verification import told
     from reparam.verification import verify as run
 
-    results = run(bundle, device=device, threads=threads)
+    results = run(bundle, device=device, threads=threads, expect_sha256=expect_sha256)
     if as_json:
         print_json([msgspec.to_builtins(result) for result in results])
         return

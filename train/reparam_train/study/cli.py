@@ -175,7 +175,9 @@ def _carried_out(
     try:
         return run(rows, study, out=out, resume=resume, progress=terminal, tell=tell)
     except Interrupted as stop:
-        click.echo(f"{stop}; go on with: reparam {kind} {shlex.join([data, '--out', str(out)])} --resume", err=True)
+        click.echo(
+            f"error: {stop}; go on with: reparam {kind} {shlex.join([data, '--out', str(out)])} --resume", err=True
+        )
         click.get_current_context().exit(128 + stop.signal)
 
 
