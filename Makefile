@@ -10,7 +10,7 @@ TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
+.PHONY: help catalogue demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
 .PHONY: bench bench-stream bench-batcher bench-train bench-int8 model model-mnist clean
 
 help: ## List these targets
@@ -31,6 +31,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv-ort118
 	.venv-ort118/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORT118)
 	@touch $@
+
+catalogue: $(READY) ## Write tests/catalogue.md again, from its rows
+	@mkdir -p build
+	PYTHONPATH=tests $(BIN)/python -m catalogue.page > build/catalogue.md
+	mv build/catalogue.md tests/catalogue.md
 
 demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 	@rm -rf build/demo

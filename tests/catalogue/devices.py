@@ -16,7 +16,7 @@ def without_cuda(_: Place) -> Iterator[None]:
     """An onnxruntime that knows the CPU alone."""
     import onnxruntime
 
-    with mock.patch.object(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]):
+    with mock.patch.object(onnxruntime, "get_available_providers", return_value=["CPUExecutionProvider"]):
         yield
 
 

@@ -52,7 +52,7 @@ def small_files(_: Place) -> Iterator[None]:
 @contextlib.contextmanager
 def little_room(_: Place) -> Iterator[None]:
     usage = shutil.disk_usage("/")
-    with mock.patch.object(shutil, "disk_usage", lambda _: usage._replace(free=2**20 + 100)):
+    with mock.patch.object(shutil, "disk_usage", return_value=usage._replace(free=2**20 + 100)):
         yield
 
 
@@ -105,12 +105,11 @@ def strange_journal(place: Place) -> None:
 
 def begun(place: Place) -> None:
     """The part of a run that a full disk ended."""
-    from catalogue.door import command
+    from catalogue.door import command, words
 
     place.both()
-    words = [word.replace("AT/", f"{place.at}/") for word in ENCODE.split()[1:]]
     with fails("fsync", errno.ENOSPC, 5):
-        assert command(*words).code == 5
+        assert command(*words(ENCODE, place.at)).code == 5
     assert (place.at / "out.npy.part.json").exists()
 
 
@@ -120,7 +119,10 @@ def begun_with_other_rows(place: Place) -> None:
 
 
 def _row(key: str, fault: str, message: str, **more: Any) -> Row:
-    return Row(**{"key": f"disk-{key}", "fault": fault, "way": ENCODE, "message": message, "code": 5, "make": Place.both} | more)
+    return Row(
+        **{"key": f"disk-{key}", "fault": fault, "way": ENCODE, "message": message, "code": 5, "make": Place.both}
+        | more
+    )
 
 
 KEPT = ("out.npy.part", "out.npy.part.json")

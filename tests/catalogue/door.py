@@ -39,7 +39,9 @@ def captured() -> Iterator[list[str]]:
         descriptors: list[int] = []
         for number, name in ((1, "stdout"), (2, "stderr")):
             getattr(sys, name).flush()
-            file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace"))
+            own: Any = getattr(sys, name)
+            form = {"encoding": own.encoding or "utf-8", "errors": own.errors or "strict"}
+            file = stack.enter_context(tempfile.TemporaryFile("w+", **form))
             descriptors.append(os.dup(file.fileno()))  # main may point the file's own elsewhere
             stack.callback(os.close, descriptors[-1])
             kept = os.dup(number)
@@ -51,7 +53,8 @@ def captured() -> Iterator[list[str]]:
         yield texts
         for file, descriptor in zip(files, descriptors, strict=True):
             file.flush()
-            texts.append(os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "backslashreplace"))
+            data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            texts.append(data.decode(file.encoding, "backslashreplace"))
 
 
 def command(*words: str) -> Ended:
@@ -86,10 +89,16 @@ def python(code: str, at: Path) -> Ended:
     return Ended(number, *texts, raised)
 
 
+def words(way: str, at: Path) -> list[str]:
+    """The words after `reparam`, in a folder."""
+    there = f"{at}/" if at.is_absolute() else f"./{at}/"  # which is no option, whatever it begins with
+    return [word.replace("AT/", there) for word in shlex.split(way)[1:]]
+
+
 def run(row: Row, at: Path) -> Ended:
     """A row's way in, in a folder where its fault was made."""
     if row.way.startswith("reparam "):
-        return command(*(word.replace("AT/", f"{at}/") for word in shlex.split(row.way)[1:]))
+        return command(*words(row.way, at))
     return python(row.way.replace('"AT/', 'AT + "'), at)
 
 

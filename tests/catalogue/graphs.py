@@ -79,7 +79,12 @@ ROWS = [
         "its ir_version must be 9 as the manifest says, found 10",
         encoder(ir_version=10),
     ),
-    _refused("unknown-field", "a field that ONNX does not have", "<part>: field 90 is not of ONNX", encoder() + b"\xd2\x05\x00"),
+    _refused(
+        "unknown-field",
+        "a field that ONNX does not have",
+        "<part>: field 90 is not of ONNX",
+        encoder() + b"\xd2\x05\x00",
+    ),
     _refused("two", "two graphs in one file", "a model holds one graph, found 2", onnx.model(EMPTY, (7, b""))),
     _row(
         "contract",

@@ -60,14 +60,28 @@ ROWS = [
         make=Place.both,
     ),
     _row("archive", "a .npz archive by another name", "it does not start as a .npy file does", archived),
-    _row("version", "a version of the format that there is not", "it does not start as a .npy file does", raw(HEADER, version=9)),
+    _row(
+        "version",
+        "a version of the format that there is not",
+        "it does not start as a .npy file does",
+        raw(HEADER, version=9),
+    ),
     _row("pipe", "a pipe", "not a regular file", piped),
     _row("folder", "a folder", "Is a directory", foldered),
     _row("long", "a header of 5,000 bytes", "its header must have at most 4096 bytes", raw(HEADER + " " * 5000)),
-    _row("code", "a header that is no dictionary", "its header is no plain dictionary", raw("__import__('os').getcwd()")),
-    _row("keys", "a header with another key", "its header must have descr, fortran_order and shape", raw("{'descr': '<f4'}")),
+    _row(
+        "code", "a header that is no dictionary", "its header is no plain dictionary", raw("__import__('os').getcwd()")
+    ),
+    _row(
+        "keys",
+        "a header with another key",
+        "its header must have descr, fortran_order and shape",
+        raw("{'descr': '<f4'}"),
+    ),
     _row("objects", "Python objects", "its values must be numbers, got '|O'", raw(HEADER.replace("<f4", "|O"))),
-    _row("dtype", "a dtype that there is not", "its values must be numbers, got '<f5'", raw(HEADER.replace("<f4", "<f5"))),
+    _row(
+        "dtype", "a dtype that there is not", "its values must be numbers, got '<f5'", raw(HEADER.replace("<f4", "<f5"))
+    ),
     _row("negative", "a size below 0", "a size must be from 0 to 2^48 - 1, got -5", raw(HEADER.replace("(5", "(-5"))),
     _row(
         "huge",
@@ -77,4 +91,4 @@ ROWS = [
     ),
     _row("short", "a byte too few", "its header promises 1280 bytes of values, it has 1279", raw(HEADER, 1279)),
     _row("more", "a byte too many", "its header promises 1280 bytes of values, it has 1281", raw(HEADER, 1281)),
-]  # fmt: skip
+]

@@ -14,7 +14,12 @@ def _row(key: str, fault: str, way: str, message: str, **more: Any) -> Row:
 
 
 ROWS = [
-    _row("command", "a command that there is not", "reparam paint AT/bundle", "No such command 'paint'; see reparam --help"),
+    _row(
+        "command",
+        "a command that there is not",
+        "reparam paint AT/bundle",
+        "No such command 'paint'; see reparam --help",
+    ),
     _row(
         "unknown",
         "an option that there is not",
@@ -107,4 +112,4 @@ ROWS = [
         code=4,
         error="InputError",
     ),
-]  # fmt: skip
+]

@@ -99,6 +99,7 @@ class Row:
 
     def fits(self, message: str, at: Path) -> bool:
         """Whether a line is the one that this row foretells."""
-        escaped = re.escape(self.message.replace("AT/", f"{printable(str(at))}/"))
-        pattern = re.sub(r"<[a-z\\ ]+>", ".+", escaped)
-        return re.fullmatch(pattern, message) is not None
+        pattern = re.sub(r"<[a-z\\ ]+>", ".+", re.escape(self.message))
+        here = re.escape(printable(str(at)))
+        there = here if at.is_absolute() else rf"(?:\./)?{here}"  # some ways keep the ./ of a relative folder
+        return re.fullmatch(pattern.replace("AT/", f"{there}/"), message) is not None

@@ -1,6 +1,19 @@
 """All rows by the folder of tests that runs them: what the runtime alone can do, and what train and export bring."""
 
-from catalogue import arrays, checkpoints, devices, disks, exports, files, graphs, manifests, npy, options, signals, sources
+from catalogue import (
+    arrays,
+    checkpoints,
+    devices,
+    disks,
+    exports,
+    files,
+    graphs,
+    manifests,
+    npy,
+    options,
+    signals,
+    sources,
+)
 from catalogue.row import Row
 
 RUNTIME: list[Row] = [

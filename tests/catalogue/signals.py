@@ -32,7 +32,7 @@ def after(number: int, rows: int) -> Iterator[None]:
 @contextlib.contextmanager
 def at_once(number: int) -> Iterator[None]:
     """The signal comes before anything is written."""
-    with mock.patch.object(run, "identity_of", lambda *_: os.kill(os.getpid(), number)):
+    with mock.patch.object(run, "identity_of", side_effect=lambda *_: os.kill(os.getpid(), number)):
         yield
 
 

@@ -53,10 +53,10 @@ def check_folder(folder: Path, told: Path) -> None:
         raise OutputError(f"{told}: cannot be written ({reason}); choose a folder you may write to")
 
 
-def _check(path: Path) -> None:
+def _check(path: Path, told: Path) -> None:
     if os.path.lexists(path) and not path.is_file():
-        raise OutputError(f"{path}: cannot be written (exists and is no regular file); choose another name")
-    check_folder(path.parent, path)
+        raise OutputError(f"{told}: cannot be written (exists and is no regular file); choose another name")
+    check_folder(path.parent, told)
 
 
 def check_place(path: Path) -> None:
@@ -66,7 +66,7 @@ def check_place(path: Path) -> None:
         OutputError: no such folder, one that may not be written to, or something at `path` that is no regular file.
     """
     with as_output_error(path):
-        _check(Path(os.path.realpath(path)))
+        _check(Path(os.path.realpath(path)), path)
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def atomic_file(path: Path, *, nbytes: int = 0) -> Generator[IO[bytes]]:
     """
     with as_output_error(path):
         told, path = path, Path(os.path.realpath(path))  # a link stays a link: what it names is replaced
-        _check(path)
+        _check(path, told)
         prefix = f".reparam.{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}."  # of any name, in few letters
         sweep(path.parent, prefix, _SUFFIX)
         if nbytes > SPARE:

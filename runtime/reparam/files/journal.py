@@ -30,8 +30,8 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     done: tuple[Span, ...] = ()
 
 
-def read_journal(path: Path) -> Journal | None:
-    """The journal at a place, or None where there is none.
+def read_journal(path: Path, *, told: Path) -> Journal | None:
+    """The journal at a place, or None where there is none; `told` is what messages call it.
 
     Raises:
         OptionError: something else is there.
@@ -42,15 +42,15 @@ def read_journal(path: Path) -> Journal | None:
         return None
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
         reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{path}: is no journal of reparam's ({reason}); move it away, or remove it") from None
+        raise OptionError(f"{told}: is no journal of reparam's ({reason}); move it away, or remove it") from None
 
 
-def write_journal(path: Path, journal: Journal) -> None:
-    """Puts a journal in place, whole or not at all; `OutputError` where that fails.
+def write_journal(path: Path, journal: Journal, *, told: Path) -> None:
+    """Puts a journal in place, whole or not at all; `OutputError` where that fails, with what it is `told` as.
 
     The temporary file has one name, so that a killed process leaves one at most.
     """
-    with as_output_error(path):
+    with as_output_error(told):
         temporary = _temporary(path)
         try:
             with temporary.open("wb") as file:

@@ -33,7 +33,7 @@ class Unfinished:
     def record(self, span: Span) -> None:
         """Remembers rows that are on the disk, for good; `OutputError` where that fails."""
         self.done = union([*self.done, span])
-        write_journal(self.journal, Journal(identity=self.identity, done=self.done))
+        write_journal(self.journal, Journal(identity=self.identity, done=self.done), told=_told_journal(self.parts))
 
     def publish(self) -> None:
         """Gives the files their names, once all rows are done, and forgets the journal.
@@ -59,6 +59,11 @@ def journal_of(parts: Sequence[PartFile]) -> Path:
     return parts[0].path.with_name(parts[0].path.name + ".json")
 
 
+def _told_journal(parts: Sequence[PartFile]) -> Path:
+    """The same as messages say it: beside the result as the user named it."""
+    return Path(f"{parts[0].told}.json")
+
+
 @contextlib.contextmanager
 def unfinished(
     parts: Sequence[PartFile], identity: Mapping[str, str], *, resume: bool, note: Callable[[str], None]
@@ -78,7 +83,7 @@ def unfinished(
         OptionError: what is there is not ours, or was begun with something else in its identity.
         OutputError: the disk has too little room, another process writes these files, or they cannot be made.
     """
-    old = read_journal(journal_of(parts))
+    old = read_journal(journal_of(parts), told=_told_journal(parts))
     there = [part.told for part in parts if os.path.lexists(part.path)]
     if old is None and there:
         raise OptionError(f"{there[0]}: exists, and no journal says what it is; move it away, or remove it")
@@ -94,7 +99,9 @@ def unfinished(
                 note(f"{parts[0].told}: rows of an earlier run, {rows_in(old.done)} of them done, were overwritten")
             _discard(parts)
             making = Unfinished(parts, identity, ())
-            write_journal(making.journal, Journal(identity=making.identity))  # first: a file without one is a stranger
+            write_journal(
+                making.journal, Journal(identity=making.identity), told=_told_journal(parts)
+            )  # first: a file without one is a stranger
             for part in parts:
                 part.create()
             _lock(parts, locks)

@@ -73,8 +73,8 @@ def load(
 
 def load_as(source: str | Path, reading: Reading, columns: tuple[Column, ...] | Mapping[str, Choice] = ()) -> Data:
     """As `load`, by the reading and columns of a run, which are left aside where such a source has no use for them."""
-    if _suffix(source) in _TABLES and Path(source).is_file():
-        path = Path(source)
+    path = Path(source)
+    if _suffix(source) in _TABLES and path.exists() and not path.is_dir():
         return table.read(_TABLES[_suffix(path)](path), name=path.name, reading=reading, wanted=columns)
     return _read(source, reading)
 
