@@ -58,8 +58,14 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="takes from root what sets it above permissions")
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("utf8", ["", "0"], ids=["locale C", "locale C without UTF-8"])
-@pytest.mark.parametrize("group", ALL)
+@pytest.mark.parametrize(
+    ("group", "utf8"),
+    [
+        *((group, "") for group in ALL),
+        ("runtime", "0"),
+        *(pytest.param(group, "0", marks=pytest.mark.slow) for group in ALL if group != "runtime"),
+    ],
+)
 def test_the_whole_catalogue_holds_in_locale_c_without_home_in_a_strange_folder_below_a_read_only_one(
     read_only: Path, group: str, utf8: str
 ) -> None:

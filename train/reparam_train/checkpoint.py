@@ -191,7 +191,7 @@ def _metrics(path: Path) -> list[dict[str, float]]:
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path / METRICS}: cannot be read ({reason}); move it away") from None
+        raise CheckpointError(f"{path / METRICS}: cannot be read ({reason}); check the disk") from None
     try:
         return [msgspec.json.decode(line, type=dict[str, float]) for line in data.splitlines()]
     except msgspec.DecodeError as error:

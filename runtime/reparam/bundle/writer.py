@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +18,7 @@ from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES
 from reparam.bundle.strict import decode_manifest
 from reparam.errors import BundleError, OutputError
 from reparam.files.atomic import check_folder, settle, sync_folder
-from reparam.files.leftovers import in_the_making, sweep
+from reparam.files.leftovers import in_the_making, remove_tree, sweep
 from reparam.files.reasons import as_output_error
 from reparam.files.regular import read_regular
 from reparam.files.room import check_room
@@ -148,11 +147,11 @@ def publish(
                 _write(fresh, files, folders)
                 old = _swap(fresh, target)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_tree(fresh)
             raise
         settle(target.parent)
         if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_tree(old)
 
 
 def _write(fresh: Path, files: Mapping[str, bytes], folders: Iterable[str]) -> None:
@@ -176,4 +175,4 @@ def _write(fresh: Path, files: Mapping[str, bytes], folders: Iterable[str]) -> N
 def _sweep(target: Path) -> None:
     """Removes what a killed export of the same name left behind; one under way is left alone."""
     sweep(target.parent, f".{target.name}.", ".part")
-    shutil.rmtree(_previous(target), ignore_errors=True)  # `repair` came first, so it is one too many
+    remove_tree(_previous(target))  # `repair` came first, so it is one too many

@@ -100,16 +100,16 @@ def atomic_file(path: Path, *, nbytes: int = 0) -> Generator[IO[bytes]]:
         descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=_SUFFIX, dir=path.parent)
         temporary = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as file, in_the_making(temporary):
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            with contextlib.ExitStack() as making:
+                with os.fdopen(descriptor, "wb") as file:
+                    making.enter_context(in_the_making(temporary))
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
                 if os.name != "nt":  # mkstemp makes private files; results get the usual mode
                     mask = os.umask(0)
                     os.umask(mask)
                     temporary.chmod(0o666 & ~mask)
-                    temporary.replace(path)
-            if os.name == "nt":  # which moves no open file
                 temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from reparam.errors import OptionError
+from reparam.errors import OptionError, OutputError
 from reparam.files.atomic import settle
 from reparam.files.reasons import as_output_error
 from reparam.files.regular import read_regular
@@ -35,14 +35,16 @@ def read_journal(path: Path, *, told: Path) -> Journal | None:
 
     Raises:
         OptionError: something else is there.
+        OutputError: it cannot be read.
     """
     try:
         return msgspec.json.decode(read_regular(path, most=_LARGEST), type=Journal)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{told}: is no journal of reparam's ({reason}); move it away, or remove it") from None
+    except OSError as error:
+        raise OutputError(f"{told}: cannot be read ({error.strerror or error}); check the disk") from None
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise OptionError(f"{told}: is no journal of reparam's ({error}); move it away, or remove it") from None
 
 
 def write_journal(path: Path, journal: Journal, *, told: Path) -> None:

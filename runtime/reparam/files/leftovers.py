@@ -64,6 +64,12 @@ def _remove(path: Path) -> None:
 
 def _gone(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
     else:
         path.unlink()
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder with all that is in it, as far as that can be done; never raises."""
+    with contextlib.suppress(OSError):  # which ignore_errors does not do for every call
+        shutil.rmtree(path, ignore_errors=True)

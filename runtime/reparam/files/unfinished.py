@@ -47,7 +47,8 @@ class Unfinished:
             part.publish()
         for folder in {part.place.parent for part in self.parts}:
             settle(folder)
-        remove_journal(self.journal)
+        with contextlib.suppress(OSError):  # it says that all is done, which is so
+            remove_journal(self.journal)
 
     def discard(self) -> None:
         """Removes the files and their journal."""
@@ -97,13 +98,7 @@ def unfinished(
                 note(f"--resume: nothing was begun at {parts[0].told}; began at the first row")
             elif old is not None and there:
                 note(f"{parts[0].told}: rows of an earlier run, {rows_in(old.done)} of them done, were overwritten")
-            _discard(parts)
-            making = Unfinished(parts, identity, ())
-            write_journal(
-                making.journal, Journal(identity=making.identity), told=_told_journal(parts)
-            )  # first: a file without one is a stranger
-            for part in parts:
-                part.create()
+            making = _begun(parts, identity)
             _lock(parts, locks)
         try:
             yield making
@@ -114,6 +109,20 @@ def unfinished(
             if not making.done:
                 making.discard()
             raise
+
+
+def _begun(parts: Sequence[PartFile], identity: Mapping[str, str]) -> Unfinished:
+    _discard(parts)
+    making = Unfinished(parts, identity, ())
+    try:
+        # first: a file without a journal is a stranger
+        write_journal(making.journal, Journal(identity=making.identity), told=_told_journal(parts))
+        for part in parts:
+            part.create()
+    except BaseException:
+        making.discard()
+        raise
+    return making
 
 
 def _continued(parts: Sequence[PartFile], identity: Mapping[str, str], old: Journal) -> Unfinished:
@@ -132,7 +141,9 @@ def _continued(parts: Sequence[PartFile], identity: Mapping[str, str], old: Jour
     for part in parts:
         if part.is_whole(part.path) or (whole and not part.path.exists() and part.is_whole(part.place)):
             continue  # the latter was given its name before the process was killed
-        if not done and not part.path.exists():
+        if not done:  # the process ended before it was whole
+            with as_output_error(part.told):
+                part.path.unlink(missing_ok=True)
             part.create()
             continue
         raise OptionError(f"--resume: {part.told} is not the file that its journal tells of; leave out --resume")

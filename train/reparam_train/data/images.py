@@ -71,7 +71,9 @@ def read(folder: Path) -> Arrays:
         if not found:
             raise InputNotFound(f"{part}: no images in this folder; give {', '.join(_FORMATS)} files")
     names = _cache_files(folder, files)
-    if not all(name.is_file() for name in names):
+    with as_output_error(names[0].parent):
+        cached = all(name.is_file() for name in names)
+    if not cached:
         shape = _common_shape([file for found in files for file in found])
         for name, found in zip(names, files, strict=True):
             _decode(name, found, shape)
