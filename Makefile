@@ -11,7 +11,7 @@ SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject
 
 .DEFAULT_GOAL := help
 .PHONY: help catalogue demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
-.PHONY: bench bench-stream bench-batcher bench-train bench-int8 model model-mnist clean
+.PHONY: bench bench-stream bench-batcher bench-train bench-int8 soak model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench-stream: $(READY) ## Rows a second and memory of a large file through encod
 
 bench-batcher: $(READY) ## What a Batcher gains for 64 callers of single rows, in one paired run
 	$(BIN)/python benchmarks/batcher.py
+
+soak: $(READY) ## A million runs, 2,000 loads, 20,000 failures, 10 million rows: what they leave behind; RUNS= LOADS= FAILURES= ROWS=
+	$(BIN)/python benchmarks/soak.py $(or $(RUNS),1000000) $(or $(LOADS),2000) $(or $(FAILURES),20000) $(or $(ROWS),10000000)
 
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
