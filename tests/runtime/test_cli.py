@@ -252,3 +252,26 @@ def test_help_answers_in_under_a_third_of_a_second() -> None:
         return min(spent, time.perf_counter() - clock)
 
     assert any(seconds() < 0.3 for _ in range(10))  # the best of several, on a machine that others use too
+
+
+def test_every_command_over_a_bundle_takes_its_pin(cli: Cli, bundle: Path, x: Path) -> None:
+    told = cli("info", bundle).out
+    (pin,) = re.findall(r"^sha256 of the manifest +([0-9a-f]{64})$", told, re.MULTILINE)
+    z, out = x.with_name("z.npy"), x.with_name("out.npy")
+    ways = [
+        ["info"],
+        ["verify", "--device", "cpu"],
+        ["encode", x, "--mean", z, "--device", "cpu"],
+        ["sample", x, "--seed", 7, "--out", z, "--device", "cpu"],
+        ["decode", z, "--out", out, "--device", "cpu"],
+        ["reconstruct", x, "--out", out, "--device", "cpu"],
+        ["generate", 3, "--seed", 7, "--out", out, "--device", "cpu"],
+    ]
+    for name, *more in ways:
+        ended = cli(name, bundle, *more, "--expect-sha256", pin.upper())
+        assert (ended.code, ended.err) == (0, "")
+        ended = cli(name, bundle, *more, "--expect-sha256", pin[:-1])
+        assert ended.code == 3
+        assert ended.err == (
+            f"error: {bundle}/manifest.json: its sha256 must be {pin[:-1]} (expect_sha256), got {pin}\n"
+        )

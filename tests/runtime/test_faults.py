@@ -4,9 +4,12 @@ The old state is intact or the new one is whole, an error is one line, no final 
 ends as if nothing had been.
 """
 
+import contextlib
+import resource
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from catalogue.door import Ended, command, contents
 from faulty import every_fault
 from reparam.bundle import writer
 from reparam.errors import BundleError, OutputError, ReparamError
+from reparam.files import room
 from reparam.files.atomic import write_bytes
 from reparam.testing import tiny_bundle
 
@@ -107,6 +111,67 @@ def test_a_load_is_a_model_or_one_line_whatever_call_fails(tmp_path: Path) -> No
         failed += error is not None
         assert contents(place) == before, told
     assert failed > 10
+
+
+@contextlib.contextmanager
+def limited(size: int) -> Iterator[None]:
+    """No file may become larger, as after ulimit -f."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000])
+def test_a_limit_on_the_size_of_files_leaves_the_old_bundle(tmp_path: Path, size: int) -> None:
+    place = tiny_bundle(tmp_path / "bundle")
+    old = contents(tmp_path)
+    with (
+        limited(size),
+        pytest.raises(OutputError, match=r"bundle: cannot be written \(File too large\); raise the limit"),
+    ):
+        tiny_bundle(place, seed=1)
+    assert contents(tmp_path) == old
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path / "disk")]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    yield tmp_path / "disk"
+    subprocess.run(["umount", str(tmp_path / "disk")], check=True)
+
+
+def test_a_disk_that_is_really_full_is_foreseen_and_survived(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OutputError, match=r"bundle: [\d,]+ bytes are needed and the disk has [\d,]+ bytes free; free"):
+        tiny_bundle(small_disk / "bundle")
+    monkeypatch.setattr(room, "SPARE", -(2**40))  # from here on nothing is foreseen
+    old = contents(tiny_bundle(small_disk / "bundle"))
+    write_bytes(small_disk / "filler", bytes(150_000))
+    full = r"cannot be written \(No space left on device\); free space or choose another disk"
+    with pytest.raises(OutputError, match=rf"bundle: {full}$"):
+        tiny_bundle(small_disk / "bundle", input_shape=(1, 64, 64))
+    with pytest.raises(OutputError, match=rf"filler: {full}$"):
+        write_bytes(small_disk / "filler", bytes(100_000))
+    assert contents(small_disk / "bundle") == old
+    assert (small_disk / "filler").read_bytes() == bytes(150_000)
+    x = tmp_path / "x.npy"
+    np.save(x, np.zeros((20_000, 1, 8, 8), np.float32))
+    out = small_disk / "z.npy"
+    words = ["sample", str(small_disk / "bundle"), str(x), "--seed", "7", "--out", str(out), "--device", "cpu"]
+    ended = command(*words)
+    assert ended.code == 5
+    assert ended.err.startswith(f"error: {out}.part: cannot be written (No space left on device); free space or")
+    (small_disk / "filler").unlink()
+    assert command(*words, "--resume").code == 0
+    assert sorted(path.name for path in small_disk.iterdir()) == ["bundle", "z.npy"]
 
 
 JOBS = {

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -262,6 +263,49 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
 def test_an_error_of_ours_inside_the_block_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=r"^the input$"):
         interrupted(tmp_path / "a.bin", InputNotFound("the input"))
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from reparam.files.atomic import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_write_left_is_swept_by_the_next_of_the_same_file(
+    tmp_path: Path, fresh: Callable[..., Any]
+) -> None:
+    for name in ("a.bin", "other.bin"):
+        assert fresh(KILLED, tmp_path / name).code == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    write_bytes(tmp_path / "a.bin", b"new")
+    (left,) = {path.name for path in tmp_path.iterdir()} - {"a.bin"}
+    assert left.startswith(".reparam.")  # the other file's
+    write_bytes(tmp_path / "other.bin", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "other.bin"]
+
+
+def test_what_another_write_has_under_way_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "a.bin"
+    with atomic_file(place) as slow:
+        slow.write(b"slow")
+        write_bytes(place, b"quick")
+        assert place.read_bytes() == b"quick"
+    assert place.read_bytes() == b"slow"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_too_little_room_is_found_before_a_byte_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3 * 2**20))
+    npy.write(tmp_path / "a.npy", np.zeros(2**21, np.uint8))
+    with pytest.raises(OutputError, match=r"b\.npy: 2\.1 MB are needed and the disk has 3\.1 MB free; free space or"):
+        npy.write(tmp_path / "b.npy", np.zeros(2**21 + 1, np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 # -- threads ---------------------------------------------------------------------------------------------------------
