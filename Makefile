@@ -10,8 +10,8 @@ TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
-.PHONY: bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided model model-mnist clean
+.PHONY: help catalogue demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
+.PHONY: bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided soak model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -31,6 +31,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv-ort118
 	.venv-ort118/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(ORT118)
 	@touch $@
+
+catalogue: $(READY) ## Write tests/catalogue.md again, from its rows
+	@mkdir -p build
+	PYTHONPATH=tests $(BIN)/python -m catalogue.page > build/catalogue.md
+	mv build/catalogue.md tests/catalogue.md
 
 demo: $(READY) ## Train, export, prove, run and draw, once, into build/demo
 	@rm -rf build/demo
@@ -99,6 +104,9 @@ fuzz-guided: .venv-fuzz/.ready ## Coverage-guided fuzzing of gate, manifest and 
 	$(PYTHON) -m venv --clear .venv-fuzz
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris==3.0.0 .
 	@touch $@
+
+soak: $(READY) ## A million runs, 2,000 loads, 20,000 failures, 10 million rows: what they leave behind; RUNS= LOADS= FAILURES= ROWS=
+	$(BIN)/python benchmarks/soak.py $(or $(RUNS),1000000) $(or $(LOADS),2000) $(or $(FAILURES),20000) $(or $(ROWS),10000000)
 
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench

@@ -7,7 +7,7 @@ cache, and runs models/mnist over it with one thread. Three arms, in turn, each 
 of the clock:
 
 - memory: `VAE.encode` of 300 MB of rows in memory, results new arrays: the rate to compare with.
-- stream: `VAE.stream` over the mapped file.
+- stream: `VAE.stream` over the file, read a chunk at a time.
 - command: what `reparam encode --mean --logvar` does, with its two files on the disk at the end.
 
 Memory is the peak of resident memory less that after loading, each in a process of its own.
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import reparam
-from reparam.files.npy import header_of
+from reparam.files import npy
 from reparam.jobs.job import Job
 from reparam.jobs.run import run_job
 
@@ -40,7 +40,7 @@ def write_rows(path: Path, rows: int) -> None:
     """Rows of uniform values, the same 20,000 again and again."""
     block = np.random.default_rng(0).random((20_000, *SHAPE), np.float32)
     with path.open("wb") as file:
-        file.write(header_of("<f4", (rows, *SHAPE)))
+        file.write(npy.header_of("<f4", (rows, *SHAPE)))
         for start in range(0, rows, len(block)):
             file.write(block[: rows - start].tobytes())
 
@@ -57,7 +57,7 @@ def command(source: Path) -> None:
 
 
 def stream(vae: reparam.VAE, source: Path) -> None:
-    for _ in vae.stream(np.load(source, mmap_mode="r"), op="encode"):
+    for _ in vae.stream(npy.read(source), op="encode"):
         pass
 
 
@@ -80,9 +80,9 @@ def peak(how: str, source: Path) -> None:
 
 def rates(source: Path, rows: int) -> dict[str, dict[str, float]]:
     vae = reparam.load(BUNDLE, device="cpu", threads=1)
-    inside = np.array(np.load(source, mmap_mode="r")[:IN_MEMORY])
+    inside = npy.read(source)[:IN_MEMORY]
     found = vae.encode(inside)
-    parts = list(vae.stream(np.load(source, mmap_mode="r"), op="encode", stop=len(inside)))
+    parts = list(vae.stream(npy.read(source), op="encode", stop=len(inside)))
     for place, wanted in enumerate((found.mean, found.logvar)):
         if not np.array_equal(np.concatenate([part[place] for part in parts]), wanted):
             raise SystemExit("stream and encode differ: nothing was timed")

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 import click
 
 from reparam.bundle.manifest import MANIFEST_NAME, Input, Precision
-from reparam.cli.common import PATH, print_json, progress
+from reparam.cli.common import PATH, pin_option, print_json, progress
 from reparam.errors import MissingExtra, OptionError
 
 _ROWS: Final = 512  # a few hundred are usual
@@ -35,13 +35,12 @@ _ROWS: Final = 512  # a few hundred are usual
     help="Of fp32, fp16 (for GPUs) and int8; fp32 is always written.",
 )
 @click.option("--calibrate", metavar="DATA", help="Data whose training rows smaller precisions are fitted to.")
-@click.option(
-    "--calibrate-rows", type=click.IntRange(min=1), default=_ROWS, show_default=True, help="How many of them."
-)
+@click.option("--calibrate-rows", type=click.IntRange(min=1), help=f"How many of them.  [default: {_ROWS}]")
 @click.option("--keep-slower", is_flag=True, help="Keep a precision that is not faster here than fp32.")
 @click.option(
     "--allow-operators", is_flag=True, help="Take operators off the gate's list; needs --trust exporter later."
 )
+@pin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(
     run: Path,
@@ -53,9 +52,10 @@ def export(
     raw: bool,
     precision: str,
     calibrate: str | None,
-    calibrate_rows: int,
+    calibrate_rows: int | None,
     keep_slower: bool,
     allow_operators: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write the model of RUN as two ONNX graphs in the folder BUNDLE.
@@ -75,13 +75,15 @@ def export(
     reparam export run bundle --precision fp32,int8 --calibrate digits
     """
     precisions = _precisions(precision)
+    if calibrate_rows is not None and calibrate is None:
+        raise OptionError("--calibrate-rows: says how many rows of --calibrate, which is missing; give it too")
     if (run / MANIFEST_NAME).is_file() and not (run / "run.json").exists():
-        if input_shape is not None:
-            raise OptionError(f"{run}: is a bundle, whose rows stay as they are; leave out --input-shape")
-        if precisions != ("fp32",) or calibrate is not None:
-            raise OptionError(f"{run}: is a bundle; precisions are added where a model is exported, leave them out")
-        _lay_out(run, bundle, name, layout, raw=raw, allow_operators=allow_operators, as_json=as_json)
+        _check_laid_out(run, more=precisions != ("fp32",) or calibrate is not None or keep_slower, shape=input_shape)
+        trust: Literal["strict", "exporter"] = "exporter" if allow_operators else "strict"
+        _lay_out(run, bundle, name, layout, raw=raw, trust=trust, pin=expect_sha256, as_json=as_json)
         return
+    if expect_sha256 is not None:
+        raise OptionError(f"--expect-sha256: pins a bundle, and {run} is none; leave it out")
     try:
         from reparam_export.pipeline import STAGES
         from reparam_export.pipeline import export as export_bundle
@@ -89,7 +91,7 @@ def export(
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[export]'") from None
 
-    rows = None if calibrate is None else partial(_rows, calibrate, limit=calibrate_rows, run=run)
+    rows = None if calibrate is None else partial(_rows, calibrate, limit=calibrate_rows or _ROWS, run=run)
     with progress(len(STAGES) + len({*precisions} - {"fp32"}), "export") as advance:
         begun: list[str] = []
 
@@ -142,6 +144,14 @@ def _rows(data: str, row: Input, *, limit: int, run: Path) -> Any:
     raise MissingExtra("--calibrate needs the package that reads data; pip install 'reparam[train]'")
 
 
+def _check_laid_out(run: Path, *, more: bool, shape: str | None) -> None:
+    """Refuses for a bundle what only the export of a model can do."""
+    if shape is not None:
+        raise OptionError(f"{run}: is a bundle, whose rows stay as they are; leave out --input-shape")
+    if more:
+        raise OptionError(f"{run}: is a bundle; precisions are added where a model is exported, leave them out")
+
+
 def _lay_out(
     run: Path,
     target: Path,
@@ -149,7 +159,8 @@ def _lay_out(
     layout: Literal["bundle", "triton", "optimum"],
     *,
     raw: bool,
-    allow_operators: bool,
+    trust: Literal["strict", "exporter"],
+    pin: str | None,
     as_json: bool,
 ) -> None:
     """A bundle that is there already, as another program's folder."""
@@ -161,7 +172,7 @@ def _lay_out(
         from reparam_export.layouts.writing import lay_out
     except ModuleNotFoundError as error:
         raise MissingExtra(f"export needs {error.name}; pip install 'reparam[convert]'") from None
-    manifest = lay_out(run, target, layout=layout, trust="exporter" if allow_operators else "strict")
+    manifest = lay_out(run, target, layout=layout, trust=trust, expect_sha256=pin)
     if as_json:
         print_json({"layout": layout, "folder": str(target), "id": manifest.id})
         return

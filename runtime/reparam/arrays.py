@@ -13,8 +13,10 @@ import numpy.typing as npt
 from numpy import vdot
 
 from reparam.errors import InputError, InputTypeError
+from reparam.files.stored import Stored
 
 FloatArray = npt.NDArray[np.float32]
+RowSource = npt.NDArray[Any] | Stored  # rows in memory, or in a file that is read as they are asked for
 FLOAT32: Final = np.dtype(np.float32)
 _UINT8: Final = np.dtype(np.uint8)
 _HOST: Final = (1, 3)  # DLPack's numbers for memory of the CPU, and of the CPU pinned for CUDA
@@ -111,8 +113,13 @@ def check_rows(
     return rows_in
 
 
+def like(rows: object) -> object:
+    """What has the dtype and shape of rows in a file, for the checks of both; anything else as it is."""
+    return rows.stand_in() if isinstance(rows, Stored) else rows
+
+
 def read_rows(
-    array: npt.NDArray[Any], start: int, stop: int, *, name: str, allow_nan: bool, first: int = 0
+    array: RowSource, start: int, stop: int, *, name: str, allow_nan: bool, first: int = 0
 ) -> npt.NDArray[Any]:
     """Rows start to stop as contiguous float32 in native byte order, or uint8, without a copy where they already are.
 
@@ -125,9 +132,10 @@ def read_rows(
         first: number of the array's first row, for messages: not 0 where the array is a part of the rows.
 
     Raises:
-        InputError: a value is NaN or infinite (also once rounded to float32), unless `allow_nan`.
+        InputError: a value is NaN or infinite (also once rounded to float32), unless `allow_nan`; or the file that
+            holds the rows cannot be read.
     """
-    rows = array if start == 0 and stop == len(array) else array[start:stop]
+    rows = array if start == 0 and stop == len(array) and not isinstance(array, Stored) else array[start:stop]
     if rows.dtype is _UINT8:
         return np.ascontiguousarray(rows)
     if rows.dtype is not FLOAT32 or type(rows) is not np.ndarray or not rows.flags.c_contiguous:

@@ -2,8 +2,6 @@
 
 import dataclasses
 import io
-import zipfile
-import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,12 +11,12 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray
 from reparam.errors import InputError, InputNotFound, OptionError
+from reparam.files import npz
 from reparam.files.atomic import write_bytes
 from reparam.integers import whole
 from reparam.laws import check_seed, noise, row_ids, words
 
 _PARTS: Final = ("weights", "means", "covariances")
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, OSError, NotImplementedError)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,10 +133,10 @@ class GaussianMixture:
             InputError: not such a file, or parts that contradict each other.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                parts: dict[str, Any] = {name: archive[name] for name in _PARTS}
+            with npz.opened(Path(path)) as archive:
+                parts: dict[str, Any] = {name: npz.member(archive, name) for name in _PARTS}
             return cls(**parts)
         except FileNotFoundError:
             raise InputNotFound(f"{path}: no such file; write one with GaussianMixture.save") from None
-        except (*_BROKEN, TypeError, AttributeError) as error:
+        except (*npz.BROKEN, ValueError, KeyError, OSError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: not a Gaussian mixture as GaussianMixture.save writes it: {error}") from None

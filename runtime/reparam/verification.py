@@ -141,6 +141,7 @@ def verify(
     threads: int | None = None,
     follow_links: bool = False,
     trust: Trust = "strict",
+    expect_sha256: str | None = None,
 ) -> tuple[Verification, ...]:
     """Replays a bundle's golden vectors here, in every precision that it holds.
 
@@ -152,6 +153,7 @@ def verify(
         threads: as for `load`.
         follow_links: as for `load`.
         trust: as for `load`.
+        expect_sha256: as for `load`.
 
     Returns:
         For each precision the provider, version, bound and the worst error of every output.
@@ -165,7 +167,7 @@ def verify(
         >>> [done.precision for done in reparam.verify("models/digits", device="cpu")]
         ['fp32']
     """
-    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links, trust=trust)
+    bundle = read_bundle(Path(path), golden=True, follow_links=follow_links, trust=trust, expect_sha256=expect_sha256)
     precisions = list(bundle.manifest.precisions)
     if "int8" in precisions and not has_int8():
         precisions.remove("int8")

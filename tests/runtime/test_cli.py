@@ -255,3 +255,26 @@ def test_help_answers_at_once_because_it_loads_no_heavy_library() -> None:
         "sklearn",
         "pyarrow",
     }
+
+
+def test_every_command_over_a_bundle_takes_its_pin(cli: Cli, bundle: Path, x: Path) -> None:
+    told = cli("info", bundle).out
+    (pin,) = re.findall(r"^sha256 of the manifest +([0-9a-f]{64})$", told, re.MULTILINE)
+    z, out = x.with_name("z.npy"), x.with_name("out.npy")
+    ways = [
+        ["info"],
+        ["verify", "--device", "cpu"],
+        ["encode", x, "--mean", z, "--device", "cpu"],
+        ["sample", x, "--seed", 7, "--out", z, "--device", "cpu"],
+        ["decode", z, "--out", out, "--device", "cpu"],
+        ["reconstruct", x, "--out", out, "--device", "cpu"],
+        ["generate", 3, "--seed", 7, "--out", out, "--device", "cpu"],
+    ]
+    for name, *more in ways:
+        ended = cli(name, bundle, *more, "--expect-sha256", pin.upper())
+        assert (ended.code, ended.err) == (0, "")
+        ended = cli(name, bundle, *more, "--expect-sha256", pin[:-1])
+        assert ended.code == 3
+        assert ended.err == (
+            f"error: {bundle}/manifest.json: its sha256 must be {pin[:-1]} (expect_sha256), got {pin}\n"
+        )

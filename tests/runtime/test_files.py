@@ -2,8 +2,10 @@
 
 import errno
 import os
+import shutil
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,82 @@ def test_an_array_comes_back_as_it_was_written(
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 
-def test_reading_maps_the_file_and_never_writes_to_it(tmp_path: Path) -> None:
-    npy.write(tmp_path / "a.npy", np.zeros((1000, 10), np.float32))
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(50,), (50, 3), (50, 2, 3, 4), (50, 0)])
+@given(data=st.data())
+def test_any_rows_of_a_file_are_those_of_its_array(
+    scratch: Callable[[], Path], order: Any, data: Any, *, shape: tuple[int, ...]
+) -> None:
+    array = np.asarray(np.arange(np.prod(shape)).reshape(shape), ">f8", order=order)
+    place = scratch() / "a.npy"
+    npy.write(place, array)
+    start, stop = data.draw(st.integers(-60, 60)), data.draw(st.integers(-60, 60))
+    rows = np.array(data.draw(st.lists(st.integers(0, 49), max_size=8)), int)
+    with npy.read(place) as found:
+        assert (len(found), found.ndim, found.nbytes) == (50, array.ndim, array.nbytes)
+        np.testing.assert_array_equal(found[start:stop], array[start:stop])
+        np.testing.assert_array_equal(found.take(rows), array[rows])
+        assert found[start:stop].flags.owndata
+        assert found.stand_in().shape == shape
+
+
+def test_an_array_in_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
+    npy.write(tmp_path / "a.npy", np.zeros((10, 2), np.float32))
     found = npy.read(tmp_path / "a.npy")
-    assert isinstance(found, np.memmap)
-    assert not found.flags.writeable
+    with pytest.raises(ValueError, match="a slice has no step, got 2; use take"):
+        found[::2]
+    with pytest.raises(ValueError, match="cannot be had without a copy"):
+        found.__array__(copy=False)
+    found.close()
+    with pytest.raises(InputError, match=r"a\.npy: row 3 cannot be read \(Bad file descriptor\); check the disk"):
+        found[3:5]
+
+
+@pytest.mark.parametrize(("order", "row"), [("C", 5), ("F", 0)])
+def test_a_file_that_is_cut_short_is_told_by_its_first_missing_row(tmp_path: Path, order: Any, row: int) -> None:
+    npy.write(tmp_path / "a.npy", np.asarray(np.ones((10, 4)), "<f4", order=order))
+    found = npy.read(tmp_path / "a.npy")
+    os.truncate(tmp_path / "a.npy", 128 + 5 * 16 + 3)
+    with pytest.raises(InputError, match=f"a.npy: was cut short while it was read, row {row} is missing; copy the"):
+        np.asarray(found)
+    if order == "C":
+        assert found[:5].sum() == 20
+
+
+def test_children_and_threads_read_one_file_beside_each_other(tmp_path: Path) -> None:
+    array = np.arange(100_000, dtype=np.int64).reshape(-1, 10)
+    npy.write(tmp_path / "a.npy", array)
+    found = npy.read(tmp_path / "a.npy")
+
+    def mismatches(seed: int) -> int:
+        starts = np.random.default_rng(seed).integers(0, 9990, 500)
+        return sum(not np.array_equal(found[start : start + 10], array[start : start + 10]) for start in starts)
+
+    child = os.fork()
+    if not child:
+        os._exit(mismatches(0) > 0)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(mismatches, range(1, 5))) == [0] * 4
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_no_descriptor_outlives_the_array(tmp_path: Path) -> None:
+    npy.write(tmp_path / "a.npy", np.zeros(3))
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    for _ in range(3):
+        npy.read(tmp_path / "a.npy")
+    assert os.open(os.devnull, os.O_RDONLY) == free
+    os.close(free)
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npy")
+    with pytest.raises(InputError, match=r"a\.npy: not a readable .npy file \(not a regular file\); write it with"):
+        npy.read(tmp_path / "a.npy")
+    with pytest.raises(InputError, match=r"null: not a readable .npy file \(not a regular file\)"):
+        npy.read(Path(os.devnull))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +263,49 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
 def test_an_error_of_ours_inside_the_block_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=r"^the input$"):
         interrupted(tmp_path / "a.bin", InputNotFound("the input"))
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from reparam.files.atomic import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_write_left_is_swept_by_the_next_of_the_same_file(
+    tmp_path: Path, fresh: Callable[..., Any]
+) -> None:
+    for name in ("a.bin", "other.bin"):
+        assert fresh(KILLED, tmp_path / name).code == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    write_bytes(tmp_path / "a.bin", b"new")
+    (left,) = {path.name for path in tmp_path.iterdir()} - {"a.bin"}
+    assert left.startswith(".reparam.")  # the other file's
+    write_bytes(tmp_path / "other.bin", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "other.bin"]
+
+
+def test_what_another_write_has_under_way_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "a.bin"
+    with atomic_file(place) as slow:
+        slow.write(b"slow")
+        write_bytes(place, b"quick")
+        assert place.read_bytes() == b"quick"
+    assert place.read_bytes() == b"slow"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_too_little_room_is_found_before_a_byte_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3 * 2**20))
+    npy.write(tmp_path / "a.npy", np.zeros(2**21, np.uint8))
+    with pytest.raises(OutputError, match=r"b\.npy: 2\.1 MB are needed and the disk has 3\.1 MB free; free space or"):
+        npy.write(tmp_path / "b.npy", np.zeros(2**21 + 1, np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 # -- threads ---------------------------------------------------------------------------------------------------------

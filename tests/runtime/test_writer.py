@@ -15,6 +15,7 @@ import reparam
 from reparam.bundle import writer
 from reparam.bundle.writer import publish
 from reparam.errors import OutputError, ReparamError
+from reparam.files.leftovers import in_the_making
 
 Maker = Callable[..., Path]
 Files = dict[str, bytes]
@@ -171,6 +172,19 @@ def test_what_killed_exports_left_behind_is_swept(place: Path, old: Files, new: 
     (place.parent / ".other.abc123.part").mkdir()  # another bundle's export may be under way
     publish(place, new)
     assert sorted(entry.name for entry in place.parent.iterdir()) == [".other.abc123.part", "bundle"]
+
+
+def test_an_export_leaves_alone_what_another_of_the_same_name_has_under_way(
+    place: Path, old: Files, new: Files
+) -> None:
+    publish(place, old)
+    begun = place.parent / ".bundle.abc123.part"
+    begun.mkdir()
+    with in_the_making(begun):
+        publish(place, new)
+        assert sorted(entry.name for entry in place.parent.iterdir()) == [begun.name, "bundle"]
+    publish(place, old)
+    assert [entry.name for entry in place.parent.iterdir()] == ["bundle"]
 
 
 def test_a_bundle_that_was_removed_stays_removed(place: Path, old: Files, new: Files) -> None:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from reparam.errors import InputError, InputNotFound, InputTypeError
-from reparam_train.data import Data, load
+from reparam.files.stored import Stored
+from reparam_train.data import Data, load, paging
 
 
 def idx_bytes(array: npt.NDArray[np.uint8], *, code: int = 8) -> bytes:
@@ -219,10 +220,15 @@ def test_a_cut_npy_a_wrong_suffix_and_a_missing_path_are_refused(tmp_path: Path)
         load("nowhere")
 
 
-def test_an_npy_stays_on_disk_until_a_batch_is_asked_for(tmp_path: Path) -> None:
-    data = load(npy(tmp_path, np.zeros((20, 2), np.uint8)))
-    assert isinstance(data.train.values, np.memmap)
+def test_a_large_npy_stays_on_disk_until_a_batch_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = npy(tmp_path, np.arange(40, dtype=np.uint8).reshape(20, 2))
+    inside = load(place)
+    assert type(inside.train.values) is np.ndarray
+    monkeypatch.setattr(paging, "_SMALL", 39)
+    data = load(place)
+    assert isinstance(data.train.values, Stored)
     assert type(data.train.batch(np.arange(3))) is np.ndarray
+    assert data.sha256 == inside.sha256
 
 
 def test_head_takes_the_first_rows_of_both_splits(digits: Data) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reparam.files.stored import Stored
 from reparam_train.data import from_arrays, load, paging
 from reparam_train.data.paging import gather
 
@@ -64,11 +65,11 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("strict")
-def test_rows_of_a_large_map_are_the_rows_of_the_file_in_any_order(tmp_path: Path) -> None:
+def test_rows_of_a_large_file_are_the_rows_of_the_array_in_any_order(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(5000, 7)).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
     data, inside = load(tmp_path / "rows.npy"), from_arrays(rows)
-    assert isinstance(data.train.values, np.memmap)
+    assert isinstance(data.train.values, Stored)
     for seed in range(3):
         places = np.random.default_rng(seed).permutation(4500)[: 10 ** (seed + 1)]
         assert np.array_equal(data.train.batch(places), inside.train.batch(places))

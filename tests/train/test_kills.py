@@ -15,7 +15,6 @@ from reparam_train.data import load
 from reparam_train.loop import fit
 from reparam_train.options import Options, config_for
 
-KILLS = 12
 STEPS_PER_EPOCH = 40
 EPOCHS = 4
 EVERY = 2  # steps between checkpoints: 80 of them
@@ -60,13 +59,15 @@ def ended(out: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs multiprocessing's fork server")
 @pytest.mark.filterwarnings("ignore:.*a save was cut short.*")  # the kills' own doing
-def test_a_run_killed_at_twelve_random_moments_ends_with_the_bits_of_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_ends_with_the_bits_of_one_that_was_not(tmp_path: Path, kills: int) -> None:
     ended(tmp_path / "whole")
     whole = read_state(tmp_path / "whole")
     assert whole is not None
     moments = random.Random(20260)
     steps: list[int] = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         out = tmp_path / f"killed-{kill}"
         process = begin(out)
         after_checkpoints(out, moments.randint(2, 40))
@@ -83,5 +84,6 @@ def test_a_run_killed_at_twelve_random_moments_ends_with_the_bits_of_one_that_wa
         assert all(torch.equal(again.model[name], whole.model[name]) for name in whole.model)
         for name in ("metrics.jsonl", "metrics.csv"):
             assert (out / name).read_text() == (tmp_path / "whole" / name).read_text()
+        assert {file.name for file in out.iterdir()} == {file.name for file in (tmp_path / "whole").iterdir()}  # swept
     in_an_epoch = [step for step in steps if step % STEPS_PER_EPOCH and step < EPOCHS * STEPS_PER_EPOCH]
-    assert len(in_an_epoch) >= KILLS // 2, steps
+    assert len(in_an_epoch) >= kills // 2, steps

@@ -19,6 +19,7 @@ import torch
 
 from reparam.errors import CheckpointError
 from reparam.files.atomic import write_bytes
+from reparam.files.regular import read_regular
 from reparam_train import record
 from reparam_train.model import VAE
 from reparam_train.record import RunRecord
@@ -28,6 +29,7 @@ PREVIOUS: Final = "checkpoint.previous.pt"
 METRICS: Final = "metrics.jsonl"
 TABLE: Final = "metrics.csv"
 FORMAT: Final = 1
+_MOST_METRICS: Final = 2**28  # bytes: a line of 200 for each of a million validations
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,9 +138,9 @@ def read_state(path: Path) -> State | None:
 def good_bytes(file: Path) -> bytes | None:
     """The file's bytes where they match the sha256 beside it, else None. These bytes are the ones that get loaded."""
     try:
-        data = file.read_bytes()
-        expected = _hash_file(file).read_text("ascii").split()[0]
-    except (OSError, UnicodeDecodeError, IndexError):
+        data = read_regular(file)
+        expected = read_regular(_hash_file(file), most=record.MOST).decode("ascii").split()[0]
+    except (OSError, ValueError, IndexError):
         return None
     return data if hashlib.sha256(data).hexdigest() == expected else None
 
@@ -184,9 +186,12 @@ def _hash_file(file: Path) -> Path:
 def _metrics(path: Path) -> list[dict[str, float]]:
     """The lines of metrics.jsonl; none where it is not there."""
     try:
-        data = (path / METRICS).read_bytes()
+        data = read_regular(path / METRICS, most=_MOST_METRICS)
     except FileNotFoundError:
         return []
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path / METRICS}: cannot be read ({reason}); check the disk") from None
     try:
         return [msgspec.json.decode(line, type=dict[str, float]) for line in data.splitlines()]
     except msgspec.DecodeError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from reparam.errors import printable
 from reparam_train.cli_options import model_options, objective_options, parted, seed_option, training_options
 from reparam_train.data.reading_options import read_data, reading_options
 from reparam_train.options import Options, VAEConfig, config_for
@@ -129,7 +130,7 @@ def train(
         if is_first():  # these two are not in run.json
             unrecorded = ["--no-pictures"] * (not pictures) + ["--tensorboard"] * tensorboard
             line = shlex.join(["reparam", "train", data, "--out", str(out), "--resume", *unrecorded])
-            click.echo(f"{stop}; go on with: {line}", err=True)
+            click.echo(printable(f"error: {stop}; go on with: {line}"), err=True)
         click.get_current_context().exit(128 + stop.signal)
     if is_first():
         click.echo(_as_json(result) if as_json else _summary(result))

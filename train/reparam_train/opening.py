@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from reparam.errors import InputError, OptionError
-from reparam.files.atomic import as_output_error
+from reparam.files.reasons import as_output_error
 from reparam_train import record
 from reparam_train.data.columns import Column, places
 from reparam_train.data.split import Data, Split

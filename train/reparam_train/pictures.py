@@ -15,7 +15,8 @@ import torch
 
 from reparam import noise
 from reparam.arrays import FloatArray
-from reparam.files.atomic import as_output_error, write_bytes
+from reparam.files.atomic import write_bytes
+from reparam.files.reasons import as_output_error
 from reparam.pictures import is_image, mosaic
 from reparam_train.model import VAE
 from reparam_train.observers import Validation

@@ -12,6 +12,7 @@ import msgspec
 
 from reparam.errors import CheckpointError
 from reparam.files.atomic import write_bytes
+from reparam.files.regular import read_regular
 from reparam_train.data.columns import Column
 from reparam_train.data.reading import OWN_SPLIT, Reading
 from reparam_train.data.split import Layout
@@ -19,6 +20,7 @@ from reparam_train.options import Options, VAEConfig
 
 FORMAT: Final = "reparam-run/1"
 FILE: Final = "run.json"
+MOST: Final = 2**24  # bytes of it, and of what else a run or study says of itself
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,9 +106,9 @@ def read(folder: Path) -> RunRecord:
     """
     place = folder / FILE
     try:
-        data = place.read_bytes()
-    except OSError as error:
-        reason = error.strerror or error
+        data = read_regular(place, most=MOST)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
             f"{folder}: not a training run ({FILE}: {reason}); make one with `reparam train`"
         ) from None

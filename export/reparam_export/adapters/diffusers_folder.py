@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from reparam.errors import CheckpointError, MissingExtra
+from reparam.files.regular import read_regular
+from reparam_export.adapters.paths import MOST_CONFIG
 from reparam_export.adapters.reasons import reason
 
 _CONFIG: Final = "config.json"
@@ -35,7 +37,7 @@ def model_folder(folder: Path) -> Path | None:
 def class_name(folder: Path) -> str:
     """The class of diffusers that config.json names; empty where it names none."""
     try:
-        config: Any = json.loads((folder / _CONFIG).read_bytes())
+        config: Any = json.loads(read_regular(folder / _CONFIG, most=MOST_CONFIG))
     except (OSError, ValueError, RecursionError):
         return ""
     name = config.get("_class_name") if isinstance(config, dict) else None

@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
+
+MOST_CONFIG: Final = 2**24  # bytes of the .json files that say what a folder holds
 
 
 def as_path(model: object) -> Path | None:

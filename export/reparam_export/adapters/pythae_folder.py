@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from reparam.errors import CheckpointError, MissingExtra
+from reparam.files.regular import read_regular
+from reparam_export.adapters.paths import MOST_CONFIG
 from reparam_export.adapters.reasons import reason
 
 _CONFIG: Final = "model_config.json"
@@ -67,7 +69,7 @@ def _weights(file: Path) -> Any:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        found: Any = json.loads((folder / _CONFIG).read_bytes())
+        found: Any = json.loads(read_regular(folder / _CONFIG, most=MOST_CONFIG))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder}/{_CONFIG}: cannot be read: {error}; save the model again") from None
     if not isinstance(found, dict):

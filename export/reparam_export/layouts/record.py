@@ -10,6 +10,7 @@ import msgspec
 
 from reparam.bundle.manifest import Manifest
 from reparam.errors import OutputError
+from reparam.files.regular import read_regular
 
 Layout = Literal["triton", "optimum"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
@@ -45,8 +46,7 @@ def check_layout(target: Path) -> None:
     if not there and not any(target.iterdir()):
         return
     try:
-        with (target / RECORD).open("rb") as file:
-            own = msgspec.json.decode(file.read(_MAX_BYTES), type=Record).files
+        own = msgspec.json.decode(read_regular(target / RECORD, most=_MAX_BYTES), type=Record).files
     except (OSError, ValueError, msgspec.MsgspecError):
         raise OutputError(f"{target}: holds no {RECORD} of ours and would be lost; choose another place") from None
     for name in there:

@@ -26,6 +26,7 @@ def lay_out(
     layout: Layout,
     precision: Precision = "fp32",
     trust: Trust = "strict",
+    expect_sha256: str | None = None,
 ) -> Manifest:
     """Writes a bundle as another program's folder, in one step; a layout already there is replaced if it is as written.
 
@@ -40,6 +41,7 @@ def lay_out(
         layout: "triton" or "optimum".
         precision: which of the bundle's graphs to write.
         trust: see `reparam.load`.
+        expect_sha256: the sha256, in hex, that the bundle's manifest.json must have.
 
     Returns:
         The bundle's manifest.
@@ -51,7 +53,7 @@ def lay_out(
         OutputError: the place cannot be written, or holds what we did not write; what was there is still there.
     """
     check_layout_place(Path(path), layout)
-    found = read_bundle(Path(bundle), golden=True, trust=trust)
+    found = read_bundle(Path(bundle), golden=True, trust=trust, expect_sha256=expect_sha256)
     write_layout(found, Path(path), layout=layout, precision=precision)
     return found.manifest
 

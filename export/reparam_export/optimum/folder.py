@@ -15,6 +15,7 @@ import onnx
 
 from reparam.bundle.gate import RANDOM_OPERATORS
 from reparam.errors import CheckpointError, ExportError
+from reparam.files.regular import read_regular
 
 ENCODER: Final = Path("vae_encoder", "model.onnx")
 DECODER: Final = Path("vae_decoder", "model.onnx")
@@ -81,8 +82,7 @@ def _config(place: Path) -> Config:
             f"{place}: holds no {_CONFIGS[0]}; put the VAE's config.json there, as diffusers wrote it"
         )
     try:
-        with (place / name).open("rb") as file:
-            config = msgspec.json.decode(file.read(_MAX_CONFIG_BYTES), type=Config)
+        config = msgspec.json.decode(read_regular(place / name, most=_MAX_CONFIG_BYTES), type=Config)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise CheckpointError(
             f"{place / name}: not the config.json of a VAE: {error}; take it from the model"
@@ -97,14 +97,13 @@ def _config(place: Path) -> Config:
 def _graph(file: Path) -> onnx.ModelProto:
     """One graph, past every check of what it holds."""
     try:
-        with file.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
+        data = read_regular(file, most=_MAX_BYTES)
     except FileNotFoundError:
         raise CheckpointError(f"{file}: missing; give a folder that holds {ENCODER} and {DECODER}") from None
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be read ({error.strerror}); check its permissions") from None
-    if len(data) > _MAX_BYTES:
-        raise ExportError(f"{file}: a graph has at most 2 GiB in one file, this has more")
+    except ValueError:
+        raise ExportError(f"{file}: a graph has at most 2 GiB in one file, this has more") from None
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own class, which onnx does not name

@@ -19,6 +19,7 @@ from reparam_export.inputs import small
 SEED = 0
 KEYED_ROWS = 64  # where nobody gives any
 _STEP = 16  # rows at a time: maps of images are large
+_ROUNDING = 1e-6  # of a range, by which rows that were scaled into it may miss its ends
 
 Feeds = dict[str, npt.NDArray[Any]]
 
@@ -58,14 +59,29 @@ def data_rows(given: object, rows: Input) -> npt.NDArray[Any]:
         rows: what the encoder takes.
 
     Raises:
-        InputTypeError, InputError: an array that the encoder does not take, or without rows.
+        InputTypeError, InputError: an array that the encoder does not take, without rows, or beyond the range of x.
     """
     if isinstance(given, np.ndarray):
         given = _levels(cast("npt.NDArray[Any]", given), rows)
     checked = check_rows(given, name="calibrate", row_shape=rows.shape, dtype=np.dtype(rows.dtype))
     if not len(checked):
         raise InputError("calibrate: must have at least one row, got none; a few hundred are usual")
-    return read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
+    x = read_rows(checked, 0, len(checked), name="calibrate", allow_nan=False)
+    _check_range(x, rows)
+    return x
+
+
+def _check_range(x: npt.NDArray[Any], rows: Input) -> None:
+    """Levels of 0 to 255 would calibrate a graph of 0 to 1 for values that it never sees."""
+    if rows.dtype == "uint8" or rows.low is None or rows.high is None:
+        return
+    slack = _ROUNDING * (rows.high - rows.low)
+    beyond = (x < rows.low - slack) | (x > rows.high + slack)
+    if beyond.any():
+        raise InputError(
+            f"calibrate: must be from {rows.low:g} to {rows.high:g}, the range of x in training, "
+            f"got {x[beyond].flat[0]:g} at row {int(np.argwhere(beyond)[0][0])}; scale the rows as training did"
+        )
 
 
 def rows_for(pair: Pair, data: npt.NDArray[Any] | None) -> Rows:

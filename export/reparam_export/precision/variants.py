@@ -49,7 +49,7 @@ def wanted(precision: Sequence[Precision], calibrate: object, *, keep_slower: bo
     """The caller's wish, once it can be honoured; its rows are still to be read.
 
     Raises:
-        OptionError: an unknown precision, none, or int8 without rows to calibrate it on.
+        OptionError: an unknown precision, none, int8 without rows to calibrate it on, or what fp32 has no use for.
     """
     names = {str(name) for name in ([precision] if isinstance(precision, str) else precision)}
     found: tuple[Precision, ...] = tuple(known for known in PRECISIONS if known in names)
@@ -59,6 +59,8 @@ def wanted(precision: Sequence[Precision], calibrate: object, *, keep_slower: bo
         raise OptionError("calibrate: int8 takes the range of each value from rows of data; give some, a few hundred")
     if calibrate is not None and found == ("fp32",):
         raise OptionError("calibrate: is for fp16 and int8, got precision fp32 alone; add one or leave calibrate out")
+    if keep_slower and found == ("fp32",):
+        raise OptionError("keep_slower: is for fp16 and int8, got precision fp32 alone; add one or leave it out")
     return Wanted(found, keep_slower=keep_slower)
 
 

@@ -90,14 +90,15 @@ def _read(folder: Path, descriptor: int | None, name: str, limit: int, *, follow
         if not follow_links and where.is_symlink():
             raise BundleError(f"{where}: is a symbolic link; copy the file, or load with follow_links=True") from None
         raise BundleError(f"{where}: cannot be opened ({error.strerror}); check its permissions") from None
-    if not stat.S_ISREG(os.fstat(file).st_mode):  # before fdopen, which refuses folders in words of its own
+    try:
+        if stat.S_ISREG(os.fstat(file).st_mode):  # fdopen would refuse folders in words of its own
+            with os.fdopen(file, "rb", closefd=False) as stream:
+                return stream.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"{where}: cannot be read ({error.strerror}); check the disk") from None
+    finally:
         os.close(file)
-        raise BundleError(f"{where}: must be a regular file")
-    with os.fdopen(file, "rb") as stream:
-        try:
-            return stream.read(limit + 1)
-        except OSError as error:
-            raise BundleError(f"{where}: cannot be read ({error.strerror}); check the disk") from None
+    raise BundleError(f"{where}: must be a regular file")
 
 
 def check_bytes(data: bytes, *, size: int, sha256: str, where: str) -> None:

@@ -24,7 +24,9 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
             each other; `where` names the file.
     """
     if len(data) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{where}: a manifest has at most {MAX_MANIFEST_BYTES} bytes, got {len(data)}")
+        raise BundleError(
+            f"{where}: a manifest has at most {MAX_MANIFEST_BYTES} bytes, got {len(data)}; copy the bundle again"
+        )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
         json.loads(data, object_pairs_hook=_pairs)

@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +17,11 @@ from pathlib import Path
 from reparam.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES
 from reparam.bundle.strict import decode_manifest
 from reparam.errors import BundleError, OutputError
-from reparam.files.atomic import as_output_error, sync_folder
+from reparam.files.atomic import check_folder, settle, sync_folder
+from reparam.files.leftovers import in_the_making, remove_tree, sweep
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import read_regular
+from reparam.files.room import check_room
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -48,9 +51,9 @@ def check_bundle(target: Path) -> None:
     if MANIFEST_NAME not in entries:
         raise OutputError(f"{target}: is a folder but no bundle, and would be lost; choose another place")
     try:
-        with entries[MANIFEST_NAME].open("rb") as file:
-            manifest = decode_manifest(file.read(MAX_MANIFEST_BYTES + 1), where=str(target / MANIFEST_NAME))
-    except BundleError as error:
+        data = read_regular(entries[MANIFEST_NAME], most=MAX_MANIFEST_BYTES)
+        manifest = decode_manifest(data, where=str(target / MANIFEST_NAME))
+    except (BundleError, OSError, ValueError) as error:
         raise OutputError(f"{target}: would be lost, and is no bundle that can be read ({error})") from None
     own = {MANIFEST_NAME, "README.md", "preview.png", manifest.golden.file, *(g.file for g in manifest.graphs)}
     foreign = sorted(name for name, entry in entries.items() if name not in own or not entry.is_file())
@@ -73,6 +76,7 @@ def check_target(target: Path, *, inside: Callable[[Path], None] = check_bundle)
             raise OutputError(f"{target}: must name a folder to become, such as models/mine")
         if not target.parent.is_dir():
             raise OutputError(f"{target.parent}: no such folder; make it first")
+        check_folder(target.parent, target)
         if not os.path.lexists(target):
             return
         if target.is_symlink() or not target.is_dir():
@@ -136,34 +140,39 @@ def publish(
         repair(target)
         check_target(target, inside=inside)
         _sweep(target)
+        check_room([(target, target.parent, sum(map(len, files.values())))])
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
-            for name in folders:
-                (fresh / name).mkdir(parents=True)
-            for name, data in files.items():
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                with (fresh / name).open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            if os.name != "nt":
-                mask = os.umask(0)
-                os.umask(mask)
-                fresh.chmod(0o777 & ~mask)
-            for folder, _, _ in os.walk(fresh, topdown=False):
-                sync_folder(Path(folder))
-            old = _swap(fresh, target)
+            with in_the_making(fresh):
+                _write(fresh, files, folders)
+                old = _swap(fresh, target)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_tree(fresh)
             raise
-        sync_folder(target.parent)
+        settle(target.parent)
         if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_tree(old)
+
+
+def _write(fresh: Path, files: Mapping[str, bytes], folders: Iterable[str]) -> None:
+    """Writes all files and brings them to the disk."""
+    for name in folders:
+        (fresh / name).mkdir(parents=True)
+    for name, data in files.items():
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        with (fresh / name).open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    if os.name != "nt":
+        mask = os.umask(0)
+        os.umask(mask)
+        fresh.chmod(0o777 & ~mask)
+    for folder, _, _ in os.walk(fresh, topdown=False):
+        sync_folder(Path(folder))
 
 
 def _sweep(target: Path) -> None:
-    """Removes what a killed export of the same name left behind."""
-    for entry in target.parent.iterdir():
-        ours = entry.name.startswith(f".{target.name}.") and entry.name.endswith(".part")
-        if ours or entry == _previous(target):  # `repair` came first, so a previous bundle is one too many
-            shutil.rmtree(entry, ignore_errors=True)
+    """Removes what a killed export of the same name left behind; one under way is left alone."""
+    sweep(target.parent, f".{target.name}.", ".part")
+    remove_tree(_previous(target))  # `repair` came first, so it is one too many

@@ -23,8 +23,15 @@ PATH = click.Path(path_type=Path)
 
 
 def bundle_argument(command: Command) -> Command:
-    """BUNDLE, the folder of a bundle."""
-    return click.argument("bundle", type=PATH)(command)
+    """BUNDLE, the folder of a bundle, and the pin that it may be given."""
+    return click.argument("bundle", type=PATH)(pin_option(command))
+
+
+def pin_option(command: Command) -> Command:
+    """Which bundle it has to be."""
+    return click.option(
+        "--expect-sha256", metavar="HEX", help="Of the bundle's manifest.json, as `info` prints it; pins every file."
+    )(command)
 
 
 def trust_option(command: Command) -> Command:
@@ -87,11 +94,21 @@ def out_option(help_text: str) -> Callable[[Command], Command]:
 
 
 @contextlib.contextmanager
-def opened(bundle: Path, *, device: str, threads: int | None, max_batch: int, trust: "Trust") -> Generator["VAE"]:
+def opened(
+    bundle: Path,
+    *,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    trust: "Trust",
+    expect_sha256: str | None,
+) -> Generator["VAE"]:
     """A loaded bundle, closed at the end."""
     from reparam.vae import load
 
-    with load(bundle, device=device, threads=threads, max_batch=max_batch, trust=trust) as vae:
+    with load(
+        bundle, device=device, threads=threads, max_batch=max_batch, trust=trust, expect_sha256=expect_sha256
+    ) as vae:
         yield vae
 
 

@@ -24,6 +24,7 @@ def decode(
     trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write x_hat, the mean of p(x given z), for each row of Z, a .npy file [n, latent].
@@ -43,5 +44,6 @@ def decode(
         max_batch=max_batch,
         trust=trust,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

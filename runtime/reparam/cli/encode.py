@@ -26,6 +26,7 @@ def encode(
     trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write the posterior of each row of X, a .npy file [n, *input].
@@ -51,5 +52,6 @@ def encode(
         max_batch=max_batch,
         trust=trust,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import click
 
-from reparam.cli.common import PATH, opened, print_json, progress, run_options, table
-from reparam.errors import MissingExtra
+from reparam.cli.common import PATH, opened, pin_option, print_json, progress, run_options, table
+from reparam.errors import MissingExtra, OptionError
 
 EVALUATORS: Final = "reparam.evaluators"  # entry points: `pieces` of a source, and `run`, which scores a run
 
@@ -19,6 +19,7 @@ EVALUATORS: Final = "reparam.evaluators"  # entry points: `pieces` of a source, 
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Draws a row for the nll.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), default=0, show_default=True, help="Of the noise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many first rows.  [default: all]")
+@pin_option
 @run_options
 def evaluate(
     target: Path,
@@ -32,6 +33,7 @@ def evaluate(
     threads: int | None,
     max_batch: int,
     trust: Literal["strict", "exporter"],
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Print ELBO, rate and distortion of DATA in nats per row; with --samples the importance-sampled nll too.
@@ -45,11 +47,24 @@ def evaluate(
     import msgspec
 
     from reparam.bundle.manifest import MANIFEST_NAME
+    from reparam.bundle.reader import read_bundle
 
+    bundle = (target / MANIFEST_NAME).exists() or not target.exists()
+    if expect_sha256 is not None:
+        if not bundle:
+            raise OptionError(f"--expect-sha256: pins a bundle, and {target} is none; leave it out")
+        read_bundle(target, precisions=(), expect_sha256=expect_sha256)  # before its word is taken for how to read DATA
     rows: Any = _evaluator("pieces")(data, split=split, limit=limit, target=target)
     with progress(len(rows) if samples else 0, "nll") as advance:
-        if (target / MANIFEST_NAME).exists() or not target.exists():
-            with opened(target, device=device, threads=threads, max_batch=max_batch, trust=trust) as vae:
+        if bundle:
+            with opened(
+                target,
+                device=device,
+                threads=threads,
+                max_batch=max_batch,
+                trust=trust,
+                expect_sha256=expect_sha256,
+            ) as vae:
                 found = vae.evaluate(iter(rows), seed=seed, samples=samples, progress=advance)
         else:
             found = _evaluator("run")(

@@ -29,6 +29,7 @@ def generate(
     trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write N draws from the prior, decoded. The same seed gives the same rows.
@@ -53,5 +54,6 @@ def generate(
         max_batch=max_batch,
         trust=trust,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

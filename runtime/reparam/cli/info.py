@@ -12,7 +12,7 @@ from reparam.cli.common import bundle_argument, print_json, table, trust_option
 @bundle_argument
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
-def info(bundle: Path, *, trust: Literal["strict", "exporter"], as_json: bool) -> None:
+def info(bundle: Path, *, trust: Literal["strict", "exporter"], expect_sha256: str | None, as_json: bool) -> None:
     """Print what a bundle holds, after its files were hashed and its graphs checked.
 
     \b
@@ -22,7 +22,8 @@ def info(bundle: Path, *, trust: Literal["strict", "exporter"], as_json: bool) -
 
     from reparam.bundle.reader import read_bundle
 
-    manifest = read_bundle(bundle, golden=True, trust=trust).manifest
+    found = read_bundle(bundle, golden=True, trust=trust, expect_sha256=expect_sha256)
+    manifest = found.manifest
     if as_json:
         print_json(msgspec.to_builtins(manifest))
         return
@@ -30,6 +31,7 @@ def info(bundle: Path, *, trust: Literal["strict", "exporter"], as_json: bool) -
     rows = [
         ("name", manifest.name),
         ("id", manifest.id),
+        ("sha256 of the manifest", found.sha256),
         ("x", f"[batch, {', '.join(map(str, manifest.input_axes))}] {manifest.input.dtype} {manifest.input.layout}"),
         ("values of x", f"{manifest.input.low} to {manifest.input.high}"),
         ("z", f"[batch, {', '.join(map(str, manifest.latent_axes))}]"),

@@ -4,8 +4,11 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
 import warnings
+from collections.abc import Generator
+from types import FrameType
 from typing import IO, Any, Final, NoReturn
 
 import click
@@ -57,6 +60,8 @@ class Commands(click.Group):
         """Runs the sub-command; a library that an extra would bring becomes the pip line that brings it."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # before click sees it, which would write an empty line
+            raise _StoppedError(stop) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in _EXTRAS:
@@ -64,6 +69,25 @@ class Commands(click.Group):
             command = ctx.invoked_subcommand or ""
             extra = _EXTRAS_OF_COMMANDS.get(command, _EXTRAS[package])
             raise MissingExtra(f"{command} needs {package}; pip install 'reparam[{extra}]'") from None
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. As Ctrl-C does, it ends a command by way of everything that cleans up."""
+
+
+class _StoppedError(Exception):
+    """A command that a signal ended, with what is kept of its work."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        self.by: signal.Signals = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        told = str(stop)
+        super().__init__(
+            ("terminated" if isinstance(stop, Terminated) else "interrupted") + (f"; {told}" if told else "")
+        )
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  a handler's signature
+    raise Terminated
 
 
 def _checked(command: Any) -> click.Command:
@@ -102,10 +126,30 @@ def main() -> NoReturn:
         held.append(f"warning: {_one_line(str(message))}")
 
     warnings.showwarning = hold
+    with _terminable():
+        _answer(held)
+
+
+@contextlib.contextmanager
+def _terminable() -> Generator[None]:
+    """SIGTERM as Ctrl-C, where nobody has another use for it."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _answer(held: list[str]) -> NoReturn:
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
         _tell(held)
+    except _StoppedError as stop:
+        _fail(_one_line(str(stop)), 128 + stop.by)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
     except click.UsageError as error:

@@ -28,6 +28,7 @@ def reconstruct(
     trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write x_hat of each row of X, a .npy file [n, *input]: from the posterior's mean, or a sample with --seed.
@@ -50,5 +51,6 @@ def reconstruct(
         max_batch=max_batch,
         trust=trust,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

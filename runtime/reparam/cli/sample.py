@@ -28,6 +28,7 @@ def sample(
     trust: Literal["strict", "exporter"],
     workers: int,
     resume: bool,
+    expect_sha256: str | None,
     as_json: bool,
 ) -> None:
     """Write one draw z from the posterior of each row of X, a .npy file [n, *input].
@@ -53,5 +54,6 @@ def sample(
         max_batch=max_batch,
         trust=trust,
         workers=workers,
+        expect_sha256=expect_sha256,
     )
     run(job, resume=resume, as_json=as_json)

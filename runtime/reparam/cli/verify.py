@@ -15,7 +15,13 @@ from reparam.cli.common import bundle_argument, print_json, trust_option
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(
-    bundle: Path, *, device: str, threads: int | None, trust: Literal["strict", "exporter"], as_json: bool
+    bundle: Path,
+    *,
+    device: str,
+    threads: int | None,
+    trust: Literal["strict", "exporter"],
+    expect_sha256: str | None,
+    as_json: bool,
 ) -> None:
     """Replay the golden vectors of a bundle here; exit code 6 where an output is outside the stated bound.
 
@@ -27,7 +33,7 @@ def verify(
     from reparam.verification import told
     from reparam.verification import verify as run
 
-    results = run(bundle, device=device, threads=threads, trust=trust)
+    results = run(bundle, device=device, threads=threads, trust=trust, expect_sha256=expect_sha256)
     if as_json:
         print_json([msgspec.to_builtins(result) for result in results])
         return

@@ -7,13 +7,14 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FLOAT32, FloatArray, check_rows, finite, in_numpy, read_rows
+from reparam.arrays import FLOAT32, FloatArray, RowSource, check_rows, finite, in_numpy, like, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.deadline import Deadline, Timed
 from reparam.engine.pair import Pair, session_of
 from reparam.engine.session import MOMENTS
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.files.paging import Pages
+from reparam.files.stored import Stored
 from reparam.integers import whole
 from reparam.laws import Law, check_seed, noise
 
@@ -167,7 +168,7 @@ class Rows:
     def run(
         self,
         step: Step,
-        rows: npt.NDArray[Any],
+        rows: RowSource,
         name: str,
         *,
         allow_nan: bool,
@@ -239,9 +240,7 @@ class Rows:
             zeros = self._zeros = np.zeros((stop - start, *self.latent), np.float32)
         return zeros[: stop - start]
 
-    def noise_of(
-        self, eps: npt.NDArray[Any] | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool
-    ) -> Noise:
+    def noise_of(self, eps: RowSource | None, *, seed: int | None, first_row: int, rows: int, allow_nan: bool) -> Noise:
         """A function of (start, stop) that gives those rows' noise: the caller's eps, or the seed's."""
         law, shape = self.manifest.latent.noise, self.latent
         first_row = check_first_row(first_row, rows)
@@ -256,7 +255,8 @@ class Rows:
         if seed is not None:
             key = check_seed(seed)
             return lambda start, stop: noise(law, key, range(first_row + start, first_row + stop), shape)
-        given = check_rows(eps, name="eps", row_shape=shape, rows=rows)
+        checked = check_rows(like(eps), name="eps", row_shape=shape, rows=rows)
+        given = eps if isinstance(eps, Stored) else checked
         pages = Pages(given)
 
         def read(start: int, stop: int) -> FloatArray:

@@ -6,11 +6,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource, like
 from reparam.engine.deadline import Deadline
 from reparam.engine.parts import Arrays, Chunks, GivenNoise
 from reparam.engine.rows import Noise, Rows, Step
 from reparam.errors import OptionError
 from reparam.face.base import Face
+from reparam.files.stored import Stored
 from reparam.integers import whole
 
 Op = Literal["encode", "sample", "decode", "reconstruct"]
@@ -22,10 +24,10 @@ class Streaming(Face):
 
     def stream(
         self,
-        rows: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
+        rows: RowSource | Iterator[npt.NDArray[Any]],
         *,
         op: Op,
-        eps: npt.NDArray[Any] | Iterator[npt.NDArray[Any]] | None = None,
+        eps: RowSource | Iterator[npt.NDArray[Any]] | None = None,
         seed: int | None = None,
         first_row: int = 0,
         start: int = 0,
@@ -35,20 +37,22 @@ class Streaming(Face):
     ) -> Outputs:
         """The same numbers as the call named by `op`, `max_batch` rows at a time, in order and in bounded memory.
 
-        Pages of a large array that is mapped read-only are given back once they are read. An array is checked at once,
-        an iterator's arrays as they come.
+        Pages of a large array that is mapped read-only are given back once they are read; a mapped file that another
+        program cuts short ends the process, one that `reparam.files.npy.read` opened is an error. An array or file is
+        checked at once, an iterator's arrays as they come.
 
         Args:
-            rows: x [n, *input] (or z [n, *latent] for decode): an array, such as numpy.load(path, mmap_mode="r") gives,
-                or an iterator of such arrays with any numbers of rows, which are numbered across all of them.
+            rows: x [n, *input] (or z [n, *latent] for decode): an array; a file, as `reparam.files.npy.read` opens it
+                and of which a chunk is read at a time; or an iterator of arrays with any numbers of rows, which are
+                numbered across all of them.
             op: "encode" gives (mean, logvar), "sample" (z,), "decode" and "reconstruct" (x_hat,).
             eps: for sample, and for reconstruct from samples; see `sample`. An iterator's parts need not be those of
                 the rows.
             seed: in place of eps.
             first_row: number of the first row.
             start: place of the first row to run, at most n. Row i gets the noise of row first_row + i wherever the
-                stream begins, so that parts of an array agree with the whole. Of an array alone.
-            stop: the place after the last row to run, None for n. Of an array alone.
+                stream begins, so that parts of an array agree with the whole. Not of an iterator.
+            stop: the place after the last row to run, None for n. Not of an iterator.
             allow_nan: let NaN and infinite values through.
             timeout: seconds that each of the tuples may take, from when it is asked for; None for no end.
 
@@ -58,6 +62,7 @@ class Streaming(Face):
         Raises:
             OptionError: an unknown op, an option that it does not take, or start and stop of no part of the rows.
             DeadlineExceeded: a tuple was not there within `timeout`; the stream is over.
+            InputError: as every call; a file that has become shorter, with its first missing row.
         """
         if op not in ("encode", "sample", "decode", "reconstruct"):
             raise OptionError(f"op: must be one of encode, sample, decode, reconstruct, got {op!r}")
@@ -76,7 +81,8 @@ class Streaming(Face):
                 timed, _iterator(rows), op, eps, seed=seed, first_row=first_row, noisy=noisy, allow_nan=allow_nan
             )
             return parts if deadline is None else _each(parts, deadline)
-        own, rows = timed.for_z(rows) if op == "decode" else timed.for_x(rows)
+        own, checked = timed.for_z(like(rows)) if op == "decode" else timed.for_x(like(rows))
+        rows = rows if isinstance(rows, Stored) else checked
         start = whole("start", start, low=0, high=len(rows))
         stop = len(rows) if stop is None else whole("stop", stop, low=start, high=len(rows))
         eps_of: Noise = own.no_noise
@@ -101,7 +107,7 @@ def _of_parts(
     timed: Rows,
     parts: Arrays,
     op: Op,
-    eps: npt.NDArray[Any] | Arrays | None,
+    eps: RowSource | Arrays | None,
     *,
     seed: int | None,
     first_row: int,
@@ -123,8 +129,10 @@ def _of_parts(
     return _run_parts(Chunks(timed, parts, _name(op)), op, noise_of, given, allow_nan=allow_nan)
 
 
-def _iterator(rows: npt.NDArray[Any] | Arrays) -> Arrays:
-    return rows if isinstance(rows, Iterator) else iter([rows])
+def _iterator(rows: RowSource | Arrays) -> Arrays:
+    if isinstance(rows, Iterator):
+        return rows
+    return iter([rows[:]] if isinstance(rows, Stored) else [rows])
 
 
 def _step(own: Rows, op: Op, eps_of: Noise) -> Step:

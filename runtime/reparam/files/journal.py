@@ -7,8 +7,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from reparam.errors import OptionError
-from reparam.files.atomic import as_output_error, sync_folder
+from reparam.errors import OptionError, OutputError
+from reparam.files.atomic import settle
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import read_regular
 from reparam.files.spans import Span
 
 _LARGEST: Final = 2**24  # bytes that a journal may have; ours have a few hundred
@@ -28,29 +30,29 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     done: tuple[Span, ...] = ()
 
 
-def read_journal(path: Path) -> Journal | None:
-    """The journal at a place, or None where there is none.
+def read_journal(path: Path, *, told: Path) -> Journal | None:
+    """The journal at a place, or None where there is none; `told` is what messages call it.
 
     Raises:
         OptionError: something else is there.
+        OutputError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST)
-        return msgspec.json.decode(data, type=Journal)
+        return msgspec.json.decode(read_regular(path, most=_LARGEST), type=Journal)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{path}: is no journal of reparam's ({reason}); move it away, or remove it") from None
+    except OSError as error:
+        raise OutputError(f"{told}: cannot be read ({error.strerror or error}); check the disk") from None
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise OptionError(f"{told}: is no journal of reparam's ({error}); move it away, or remove it") from None
 
 
-def write_journal(path: Path, journal: Journal) -> None:
-    """Puts a journal in place, whole or not at all; `OutputError` where that fails.
+def write_journal(path: Path, journal: Journal, *, told: Path) -> None:
+    """Puts a journal in place, whole or not at all; `OutputError` where that fails, with what it is `told` as.
 
     The temporary file has one name, so that a killed process leaves one at most.
     """
-    with as_output_error(path):
+    with as_output_error(told):
         temporary = _temporary(path)
         try:
             with temporary.open("wb") as file:
@@ -61,7 +63,7 @@ def write_journal(path: Path, journal: Journal) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        settle(path.parent)
 
 
 def remove_journal(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Arrays in .npy files: the header read by strict rules of our own, mapped when read, atomic when written.
+"""Arrays in .npy files: the header read by strict rules of our own, rows when they are asked for, atomic when written.
 
 numpy's header parser evaluates before it checks sizes; here a header is short, plain, and promises exactly the bytes
 that follow. Source: numpy.lib.format, "Format Version 1.0" to 3.0.
@@ -7,15 +7,18 @@ that follow. Source: numpy.lib.format, "Format Version 1.0" to 3.0.
 import ast
 import io
 import math
+import os
 import struct
 from pathlib import Path
-from typing import IO, Any, Final, Literal, cast
+from typing import IO, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from reparam.errors import InputError, InputNotFound
 from reparam.files.atomic import atomic_file
+from reparam.files.regular import open_regular
+from reparam.files.stored import Stored
 
 _MAGIC: Final = b"\x93NUMPY"
 _MAX_HEADER: Final = 4096
@@ -75,40 +78,35 @@ def _size(value: object) -> int:
     return value
 
 
-def read(path: Path) -> npt.NDArray[Any]:
-    """The array of a .npy file, memory-mapped read-only, so that opening costs nothing.
+def _check_length(found: int, promised: int) -> None:
+    if found != promised:
+        raise ValueError(f"its header promises {promised} bytes of values, it has {found}")
+
+
+def read(path: Path) -> Stored:
+    """The array of a .npy file, open and not yet read: its rows are, when they are asked for.
 
     Args:
         path: a .npy file of numbers.
 
     Returns:
-        An array of the file's own dtype and shape, not yet read from disk.
+        What slices give rows of; numpy.asarray reads it whole.
 
     Raises:
         InputNotFound: no such file.
-        InputError: not a .npy file of numbers, or with fewer or more bytes than its header promises.
+        InputError: not a regular .npy file of numbers, or with fewer or more bytes than its header promises.
     """
     try:
-        return _map(path)
+        with open_regular(path) as file:
+            dtype, fortran, shape = read_header(file)
+            offset = file.tell()
+            _check_length(os.fstat(file.fileno()).st_size - offset, dtype.itemsize * math.prod(shape))
+            return Stored(path, file, dtype=dtype, shape=shape, offset=offset, fortran=fortran)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such file; give a .npy file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: not a readable .npy file ({reason}); write it with numpy.save") from None
-
-
-def _map(path: Path) -> npt.NDArray[Any]:
-    with path.open("rb") as file:
-        dtype, fortran, shape = read_header(file)
-        offset = file.tell()
-        file.seek(0, 2)
-        found, promised = file.tell() - offset, dtype.itemsize * math.prod(shape)
-    if found != promised:
-        raise ValueError(f"its header promises {promised} bytes of values, it has {found}")
-    order: Literal["F", "C"] = "F" if fortran else "C"
-    if promised == 0:  # nothing cannot be mapped
-        return np.empty(shape, dtype, order)
-    return np.memmap(path, dtype, "r", offset, shape, order)
 
 
 def header_of(dtype: npt.DTypeLike, shape: tuple[int, ...]) -> bytes:
@@ -121,5 +119,5 @@ def header_of(dtype: npt.DTypeLike, shape: tuple[int, ...]) -> bytes:
 
 def write(path: Path, array: npt.NDArray[Any]) -> None:
     """Writes an array as .npy, whole or not at all; `OutputError` where that fails."""
-    with atomic_file(path) as file:
+    with atomic_file(path, nbytes=array.nbytes) as file:
         np.save(file, array, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Mapped files larger than memory: pages are given back once they are read.
+"""Files larger than memory that a caller mapped: pages are given back once they are read.
 
 A page of a mapped file counts to the process that touched it until memory runs short; a pass over a large file would
 make it look, to a container's limit and to its user, as if the whole file had been loaded.
@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from reparam.files.stored import Stored
 
 _SMALL: Final = 2**26  # bytes: a map up to this size may stay, as reading it again costs page faults
 _BUDGET: Final = 2**26  # bytes touched between two releases
@@ -35,7 +37,10 @@ class Pages:
     from the system's cache of the file.
     """
 
-    def __init__(self, values: npt.NDArray[Any]) -> None:
+    def __init__(self, values: npt.NDArray[Any] | Stored) -> None:
+        self._map: mmap.mmap | None = None
+        if isinstance(values, Stored):  # read, not mapped
+            return
         found = file_map(values)
         self._map = found if found is not None and len(found) > _SMALL else None
         row = values.nbytes // max(1, len(values))

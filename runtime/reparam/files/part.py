@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.errors import OptionError, OutputError
-from reparam.files.atomic import as_output_error
 from reparam.files.npy import header_of
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import open_regular
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,10 @@ class PartFile:
     def is_whole(self, path: Path) -> bool:
         """Whether `path` is a file of this length and header."""
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 header = self.header
                 return file.read(len(header)) == header and os.fstat(file.fileno()).st_size == self.nbytes
-        except FileNotFoundError:
+        except OSError:  # none there, or none that can be read: not the one that is asked for
             return False
 
     def create(self) -> None:
@@ -119,7 +120,7 @@ class PartFile:
         except ImportError:  # Windows
             yield
             return
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

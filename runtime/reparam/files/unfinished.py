@@ -2,18 +2,16 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-from reparam.errors import InputError, OptionError, OutputError
-from reparam.files.atomic import as_output_error, sync_folder
+from reparam.errors import InputError, OptionError
+from reparam.files.atomic import settle
 from reparam.files.journal import Journal, first_difference, read_journal, remove_journal, write_journal
 from reparam.files.part import PartFile
+from reparam.files.reasons import as_output_error
+from reparam.files.room import check_room
 from reparam.files.spans import Span, rows_in, union
-
-_SPARE: Final = 2**20  # bytes of a disk that are left to journals and folders
 
 
 class Unfinished:
@@ -35,7 +33,7 @@ class Unfinished:
     def record(self, span: Span) -> None:
         """Remembers rows that are on the disk, for good; `OutputError` where that fails."""
         self.done = union([*self.done, span])
-        write_journal(self.journal, Journal(identity=self.identity, done=self.done))
+        write_journal(self.journal, Journal(identity=self.identity, done=self.done), told=_told_journal(self.parts))
 
     def publish(self) -> None:
         """Gives the files their names, once all rows are done, and forgets the journal.
@@ -48,9 +46,9 @@ class Unfinished:
         for part in self.parts:
             part.publish()
         for folder in {part.place.parent for part in self.parts}:
-            with as_output_error(folder):
-                sync_folder(folder)
-        remove_journal(self.journal)
+            settle(folder)
+        with contextlib.suppress(OSError):  # it says that all is done, which is so
+            remove_journal(self.journal)
 
     def discard(self) -> None:
         """Removes the files and their journal."""
@@ -60,6 +58,11 @@ class Unfinished:
 def journal_of(parts: Sequence[PartFile]) -> Path:
     """Where the journal of files lies."""
     return parts[0].path.with_name(parts[0].path.name + ".json")
+
+
+def _told_journal(parts: Sequence[PartFile]) -> Path:
+    """The same as messages say it: beside the result as the user named it."""
+    return Path(f"{parts[0].told}.json")
 
 
 @contextlib.contextmanager
@@ -81,7 +84,7 @@ def unfinished(
         OptionError: what is there is not ours, or was begun with something else in its identity.
         OutputError: the disk has too little room, another process writes these files, or they cannot be made.
     """
-    old = read_journal(journal_of(parts))
+    old = read_journal(journal_of(parts), told=_told_journal(parts))
     there = [part.told for part in parts if os.path.lexists(part.path)]
     if old is None and there:
         raise OptionError(f"{there[0]}: exists, and no journal says what it is; move it away, or remove it")
@@ -95,11 +98,7 @@ def unfinished(
                 note(f"--resume: nothing was begun at {parts[0].told}; began at the first row")
             elif old is not None and there:
                 note(f"{parts[0].told}: rows of an earlier run, {rows_in(old.done)} of them done, were overwritten")
-            _discard(parts)
-            making = Unfinished(parts, identity, ())
-            write_journal(making.journal, Journal(identity=making.identity))  # first: a file without one is a stranger
-            for part in parts:
-                part.create()
+            making = _begun(parts, identity)
             _lock(parts, locks)
         try:
             yield making
@@ -110,6 +109,20 @@ def unfinished(
             if not making.done:
                 making.discard()
             raise
+
+
+def _begun(parts: Sequence[PartFile], identity: Mapping[str, str]) -> Unfinished:
+    _discard(parts)
+    making = Unfinished(parts, identity, ())
+    try:
+        # first: a file without a journal is a stranger
+        write_journal(making.journal, Journal(identity=making.identity), told=_told_journal(parts))
+        for part in parts:
+            part.create()
+    except BaseException:
+        making.discard()
+        raise
+    return making
 
 
 def _continued(parts: Sequence[PartFile], identity: Mapping[str, str], old: Journal) -> Unfinished:
@@ -128,7 +141,9 @@ def _continued(parts: Sequence[PartFile], identity: Mapping[str, str], old: Jour
     for part in parts:
         if part.is_whole(part.path) or (whole and not part.path.exists() and part.is_whole(part.place)):
             continue  # the latter was given its name before the process was killed
-        if not done and not part.path.exists():
+        if not done:  # the process ended before it was whole
+            with as_output_error(part.told):
+                part.path.unlink(missing_ok=True)
             part.create()
             continue
         raise OptionError(f"--resume: {part.told} is not the file that its journal tells of; leave out --resume")
@@ -159,24 +174,5 @@ def _allocated(path: Path) -> int:
 
 
 def _check_room(parts: Sequence[PartFile]) -> None:
-    """Refuses files that their disks have no room for, before hours are spent on them."""
-    needs: dict[int, int] = {}
-    for part in parts:
-        with as_output_error(part.told):
-            folder = part.place.parent
-            disk = folder.stat().st_dev
-            # what an earlier process wrote is used, or its room is
-            needs[disk] = needs.get(disk, 0) + max(0, part.nbytes - _allocated(part.path))
-            free = shutil.disk_usage(folder).free
-        if needs[disk] > max(0, free - _SPARE):
-            raise OutputError(
-                f"{part.told}: {_told(needs[disk])} are needed and the disk has {_told(free)} free; "
-                "free space or choose another disk"
-            )
-
-
-def _told(count: int) -> str:
-    for power, unit in ((5, "PB"), (4, "TB"), (3, "GB"), (2, "MB")):
-        if count >= 1000**power:
-            return f"{count / 1000**power:.1f} {unit}"
-    return f"{count:,} bytes"
+    """Refuses files that their disks have no room for; what an earlier process wrote is used, or its room is."""
+    check_room((part.told, part.place.parent, max(0, part.nbytes - _allocated(part.path))) for part in parts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from reparam.files.part import PartFile
+from reparam.files.regular import open_regular
 from reparam.jobs.job import Opened
 
 _SAMPLES: Final = 64  # pieces of an input that are hashed
@@ -55,7 +56,7 @@ def fingerprint(path: Path) -> Fingerprint:
     The whole of a file up to 4 MiB is hashed. Of a larger one, a change that keeps its size and its time and misses
     every piece is not seen.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         facts = os.fstat(file.fileno())
         digest = hashlib.sha256()
         for piece in range(_SAMPLES):

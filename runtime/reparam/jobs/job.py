@@ -9,8 +9,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource
 from reparam.bundle.manifest import Trust
 from reparam.files import npy
+from reparam.files.stored import Stored
 from reparam.vae import VAE, load
 
 JobOp = Literal["encode", "sample", "decode", "reconstruct", "generate"]
@@ -72,12 +74,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A job's model, loaded, and its inputs, mapped."""
+    """A job's model, loaded, and its inputs, open."""
 
     job: Job
     vae: VAE
-    source: npt.NDArray[Any] | None
-    eps: npt.NDArray[Any] | None
+    source: Stored | None
+    eps: Stored | None
 
     @property
     def rows(self) -> int:
@@ -93,7 +95,7 @@ class Opened:
         job = self.job
         if job.op == "generate":
             return self._generated(start, stop)
-        source = np.empty(0) if self.source is None else self.source
+        source: RowSource = np.empty(0) if self.source is None else self.source
         found = self.vae.stream(
             source, op=job.op, eps=self.eps, seed=job.seed, first_row=job.first_row, start=start, stop=stop
         )
@@ -134,14 +136,17 @@ def opened(job: Job) -> Generator[Opened]:
         InputNotFound, InputError: an input that is no .npy file of numbers.
         BundleError, DeviceUnavailable, OptionError: as `load` does.
     """
-    source = None if job.source is None else npy.read(job.source)
-    eps = None if job.eps is None else npy.read(job.eps)
-    with load(
-        job.bundle,
-        device=job.device,
-        threads=job.threads,
-        max_batch=job.max_batch,
-        expect_sha256=job.expect_sha256,
-        trust=job.trust,
-    ) as vae:
+    with contextlib.ExitStack() as stack:
+        source = None if job.source is None else stack.enter_context(npy.read(job.source))
+        eps = None if job.eps is None else stack.enter_context(npy.read(job.eps))
+        vae = stack.enter_context(
+            load(
+                job.bundle,
+                device=job.device,
+                threads=job.threads,
+                max_batch=job.max_batch,
+                expect_sha256=job.expect_sha256,
+                trust=job.trust,
+            )
+        )
         yield Opened(job, vae, source, eps)

@@ -56,11 +56,13 @@ def run_job(job: Job, *, resume: bool, progress: Progress, note: Callable[[str],
         OptionError: an option out of range, or a resume of something else.
         InputError, BundleError, DeviceUnavailable, RunError: as the calls that the job is made of.
         OutputError: results that cannot be written; too little room is found before anything is computed.
+        KeyboardInterrupt: it came; what it says is which rows are kept.
     """
     workers = whole("workers", job.workers, low=1, high=_MOST)
     for out in job.outs.values():
         check_place(out)
-    job = dataclasses.replace(job, expect_sha256=read_bundle(job.bundle, precisions=(), trust=job.trust).sha256)
+    found_now = read_bundle(job.bundle, precisions=(), trust=job.trust, expect_sha256=job.expect_sha256)
+    job = dataclasses.replace(job, expect_sha256=found_now.sha256)
     if workers > 1:
         job = dataclasses.replace(job, threads=threads_each(workers) if job.threads is None else job.threads)
     with opened(job) as found:
@@ -103,8 +105,9 @@ def _check_unchanged(job: Job, before: dict[str, Fingerprint]) -> None:
 def _kept_rows_are_told(making: Unfinished, rows: int) -> Generator[None]:
     try:
         yield
-    except (OutputError, RunError) as error:
+    except (OutputError, RunError, KeyboardInterrupt) as error:
         done = rows_in(making.done)
         if not done:
             raise
-        raise type(error)(f"{error}; {done:,} of {rows:,} rows are kept, and --resume goes on from them") from error
+        kept = f"{done:,} of {rows:,} rows are kept, and --resume goes on from them"
+        raise type(error)(f"{error}; {kept}" if str(error) else kept) from error

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource
 from reparam.errors import InputError, InputTypeError
 from reparam_train.data.columns import Column
 from reparam_train.data.reading import TEST_EVERY, Reading, RowLayout
@@ -19,9 +20,9 @@ _BY_AXES: Final[dict[int, RowLayout]] = {2: "features", 3: "image", 4: "image"}
 class Arrays:
     """What a source holds: rows, and labels where it has them."""
 
-    train: npt.NDArray[Any]
+    train: RowSource
     """[n, ...]; all rows where `test` is None."""
-    test: npt.NDArray[Any] | None = None
+    test: RowSource | None = None
     train_labels: npt.NDArray[Any] | None = None
     test_labels: npt.NDArray[Any] | None = None
 
@@ -85,7 +86,7 @@ def as_data(
     shape, layout = row_shape(source, train, reading.layout)
     divisor = scale if integers else 1.0
 
-    def split(values: npt.NDArray[Any], rows: npt.NDArray[np.intp], labels: npt.NDArray[Any] | None) -> Split:
+    def split(values: RowSource, rows: npt.NDArray[np.intp], labels: npt.NDArray[Any] | None) -> Split:
         if labels is not None and len(labels) != len(values):
             raise InputError(f"{source}: needs one label a row, got {len(labels)} labels for {len(values)} rows")
         return Split(source, values, rows, shape, divisor, None if labels is None else labels[rows])
@@ -138,7 +139,7 @@ def checked_labels(source: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint
     return labels.astype(np.uint8)
 
 
-def row_shape(source: str, array: npt.NDArray[Any], layout: RowLayout | None) -> tuple[tuple[int, ...], Layout]:
+def row_shape(source: str, array: RowSource, layout: RowLayout | None) -> tuple[tuple[int, ...], Layout]:
     """The shape of a row as models see it, from the array's own and what its axes are."""
     axes, sizes = array.ndim, array.shape[1:]
     if layout is None and axes == 4 and sizes[2] in (1, 3, 4) and min(sizes[:2]) > 4:
@@ -172,7 +173,7 @@ def is_test(source: str, rows: int, reading: Reading) -> npt.NDArray[np.bool_]:
     return chosen
 
 
-def _check_pair(source: str, train: npt.NDArray[Any], test: npt.NDArray[Any]) -> None:
+def _check_pair(source: str, train: RowSource, test: RowSource) -> None:
     """Training and test rows are of one shape and kind, and there is one at least."""
     check_dtype(source, test.dtype)
     if train.shape[1:] != test.shape[1:] or len(test) == 0:

@@ -1,5 +1,6 @@
 """The command `reparam data`: writes a split of a source as .npy, for the commands that take arrays."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from reparam.errors import OptionError
 from reparam.files import npy
-from reparam.files.atomic import atomic_file
+from reparam.files.atomic import atomic_file, check_place
 from reparam_train.data.columns import Choice
 from reparam_train.data.reading import RowLayout
 from reparam_train.data.reading_options import reading_options
@@ -55,6 +56,9 @@ def data(
     All rows of a table, as a model sees them:
         reparam data table.csv --split all --column id=drop --out x.npy
     """
+    for place in (out, labels):
+        if place is not None:
+            check_place(place)  # before a large source is read
     found = load(source, test_every=test_every, layout=layout, columns=column)
     parts = {"train": [found.train], "test": [found.test], "all": [found.train, found.test]}[split]
     classes = [part.labels for part in parts if part.labels is not None]
@@ -70,8 +74,9 @@ def data(
 
 def write_rows(path: Path, *parts: Split) -> None:
     """Writes splits as one float32 .npy, whole or not at all, piece by piece; `OutputError` where that fails."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (sum(map(len, parts)), *parts[0].shape)}
-    with atomic_file(path) as file:
+    shape = (sum(map(len, parts)), *parts[0].shape)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with atomic_file(path, nbytes=4 * math.prod(shape)) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for rows in parts:
             for piece in rows.pieces():

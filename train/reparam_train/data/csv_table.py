@@ -1,11 +1,13 @@
 """A .csv file as a table: UTF-8, commas, and a first line that names the columns (RFC 4180, section 2)."""
 
 import csv
+import io
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from reparam.errors import InputError, InputNotFound
+from reparam.files.regular import open_regular
 from reparam_train.data.table import Piece
 
 _ROWS: Final = 4096  # rows a piece
@@ -63,7 +65,7 @@ class CsvTable:
     def _rows(self) -> Generator[tuple[int, list[str]]]:
         """Each row that is not empty with the number of its last line."""
         try:
-            with self._path.open(encoding="utf-8-sig", newline="") as file:
+            with io.TextIOWrapper(open_regular(self._path), encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 try:
                     for row in reader:
@@ -109,7 +111,7 @@ def _is_number(text: str) -> bool:
 
 def _undecodable(path: Path) -> int:
     """The first line that is not UTF-8: in UTF-8, a newline's byte is always a newline."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode("utf-8")

@@ -6,6 +6,7 @@ Two zero bytes, a type code (8 for unsigned bytes), the number of dimensions, ea
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import IO, Final
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource
 from reparam.errors import InputError, InputNotFound
+from reparam.files.regular import open_regular
+from reparam.files.stored import Stored
+from reparam_train.data.paging import held
 
 _UNSIGNED_BYTE: Final = 8
 _CHUNK: Final = 2**20
 
 
-def read(path: Path, *, ndim: int) -> npt.NDArray[np.uint8]:
+def read(path: Path, *, ndim: int) -> RowSource:
     """The array of an idx file, or of a gzipped one where the name ends in .gz.
 
     Args:
@@ -28,21 +33,21 @@ def read(path: Path, *, ndim: int) -> npt.NDArray[np.uint8]:
         ndim: dimensions it must have: 3 for images, 1 for labels.
 
     Returns:
-        uint8, read-only; memory-mapped where the file is not compressed.
+        uint8, read-only; a large file that is not compressed stays where it is, to be read row by row.
 
     Raises:
         InputNotFound: no such file.
         InputError: another type, other dimensions, fewer or more bytes than the header says, or broken compression.
     """
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                return _from_stream(path, file, ndim)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    return _from_stream(path, unpacked, ndim)
             shape = _header(path, file, ndim)
-            offset, size = file.tell(), path.stat().st_size
-        _check_length(path, shape, size - offset)
-        return np.memmap(path, np.uint8, mode="r", offset=offset, shape=shape)
+            offset = file.tell()
+            _check_length(path, shape, os.fstat(file.fileno()).st_size - offset)
+            return held(Stored(path, file, dtype=np.dtype(np.uint8), shape=shape, offset=offset, fortran=False))
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such file; give an idx or idx.gz file") from None
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError

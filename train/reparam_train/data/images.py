@@ -1,21 +1,26 @@
-"""A folder of images: decoded once into an array in the user's cache, mapped from there ever after."""
+"""A folder of images: decoded once into an array in the user's cache, read from there ever after."""
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reparam.errors import InputError, InputNotFound
+from reparam.errors import InputError, InputNotFound, OutputError
 from reparam.files import npy
-from reparam.files.atomic import as_output_error, atomic_file
+from reparam.files.atomic import atomic_file
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import open_regular
 from reparam_train.data.arrays import Arrays
+from reparam_train.data.paging import held
 from reparam_train.extras import need
 
 if TYPE_CHECKING:
@@ -46,9 +51,9 @@ def read(folder: Path) -> Arrays:
             these are the splits, and nothing else in it is read.
 
     Returns:
-        Memory-mapped arrays in the cache: $REPARAM_CACHE, or reparam in $XDG_CACHE_HOME, or ~/.cache/reparam. Their
-        names are hashes of the folder's path and the images' names, sizes and times, so a changed folder is decoded
-        again.
+        Arrays in the cache, large ones read row by row: $REPARAM_CACHE, or reparam in $XDG_CACHE_HOME, or
+        ~/.cache/reparam. Their names are hashes of the folder's path and the images' names, sizes and times, so a
+        changed folder is decoded again.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -66,12 +71,14 @@ def read(folder: Path) -> Arrays:
         if not found:
             raise InputNotFound(f"{part}: no images in this folder; give {', '.join(_FORMATS)} files")
     names = _cache_files(folder, files)
-    if not all(name.is_file() for name in names):
+    with as_output_error(names[0].parent):
+        cached = all(name.is_file() for name in names)
+    if not cached:
         shape = _common_shape([file for found in files for file in found])
         for name, found in zip(names, files, strict=True):
             _decode(name, found, shape)
-    arrays = [npy.read(name) for name in names]
-    return Arrays(*arrays)
+    arrays = [held(npy.read(name)) for name in names]
+    return Arrays(arrays[0], arrays[1] if len(arrays) > 1 else None)
 
 
 def _found(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
@@ -114,7 +121,12 @@ def _cache_folder() -> Path:
     own, shared = os.environ.get("REPARAM_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
         return Path(own)
-    return (Path(shared) if shared else Path.home() / ".cache") / "reparam"
+    try:
+        return (Path(shared) if shared else Path.home() / ".cache") / "reparam"
+    except RuntimeError:  # no HOME, and no entry of this user
+        raise OutputError(
+            "REPARAM_CACHE: there is no home folder to keep decoded images in; set REPARAM_CACHE"
+        ) from None
 
 
 def _common_shape(files: list[Path]) -> Shape:
@@ -153,7 +165,7 @@ def _decode(name: Path, files: list[Path], shape: Shape) -> None:
     """Writes the images as one .npy file, whole or not at all."""
     with as_output_error(name.parent):
         name.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(name) as out:
+    with atomic_file(name, nbytes=len(files) * math.prod(shape)) as out:
         np.lib.format.write_array_header_1_0(
             out, {"descr": "|u1", "fortran_order": False, "shape": (len(files), *shape)}
         )
@@ -172,19 +184,27 @@ def _pixels(file: Path, shape: Shape) -> npt.NDArray[np.uint8]:
     return np.moveaxis(found, 2, 0)
 
 
-def _opened(file: Path) -> "Image":
+@contextlib.contextmanager
+def _opened(file: Path) -> Generator["Image"]:
     """An image whose header was read; no larger than Pillow thinks safe."""
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(file, formats=[_FORMATS[file.suffix.lower()]])
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{file}: must have at most {Image.MAX_IMAGE_PIXELS:,} pixels; resize or remove it") from None
-    except Exception as error:
-        reason = f"not a {_FORMATS[file.suffix.lower()]} image" if "cannot identify" in str(error) else error
-        raise InputError(f"{file}: cannot be read ({reason}); restore or remove it") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(open_regular(file))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                image = stack.enter_context(Image.open(stream, formats=[_FORMATS[file.suffix.lower()]]))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            most = f"{Image.MAX_IMAGE_PIXELS:,}"
+            raise InputError(f"{file}: must have at most {most} pixels; resize or remove it") from None
+        except OSError as error:  # UnidentifiedImageError is one, without strerror
+            kind = _FORMATS[file.suffix.lower()]
+            reason = error.strerror or (f"not a {kind} image" if "cannot identify" in str(error) else error)
+            raise InputError(f"{file}: cannot be read ({reason}); restore or remove it") from None
+        except Exception as error:  # a broken file makes Pillow raise whatever it stumbles over
+            raise InputError(f"{file}: cannot be read ({error}); restore or remove it") from None
+        yield image
 
 
 def _shown(files: list[Path], what: str) -> Any:

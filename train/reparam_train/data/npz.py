@@ -1,9 +1,6 @@
 """The .npz archives of numpy: a zip file of .npy files, read strictly and without pickle."""
 
-import lzma
-import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.errors import InputError, InputNotFound
-from reparam.files.npy import read_header
+from reparam.files import npz
 from reparam_train.data.arrays import Arrays, checked_labels
 
 # training rows, test rows and their labels, as keras' mnist.npz, this project's digits and MedMNIST call them
@@ -20,8 +17,6 @@ _PAIRS: Final = (
     ("train_x", "test_x", "train_y", "test_y"),
     ("train_images", "test_images", "train_labels", "test_labels"),
 )
-_CHUNK: Final = 2**20
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 
 
 def read(path: Path) -> Arrays:
@@ -37,8 +32,8 @@ def read(path: Path) -> Arrays:
             fewer or more bytes than its header promises.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
+        with npz.opened(path) as archive:
+            names = npz.names(archive)
             for train, test, *labels in _PAIRS:
                 if train in names and test in names:
                     found = [_labels(path, archive, name, names) for name in labels]
@@ -52,7 +47,7 @@ def read(path: Path) -> Arrays:
             return Arrays(_member(path, archive, alone), None, _labels(path, archive, "y", names))
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such file; give a .npz file") from None
-    except (OSError, *_BROKEN) as error:
+    except (OSError, *npz.BROKEN) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: not a readable .npz file ({reason}); write it with numpy.savez") from None
 
@@ -69,22 +64,7 @@ def _labels(path: Path, archive: zipfile.ZipFile, name: str, names: list[str]) -
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """One array, read no further than a byte past what its header promises; only what really comes is allocated."""
-    stored = f"{name}.npy" if f"{name}.npy" in archive.namelist() else name
-    values = bytearray()
     try:
-        with archive.open(stored) as file:
-            dtype, fortran, shape = read_header(file)
-            left = dtype.itemsize * math.prod(shape) + 1
-            while left and (piece := file.read(min(left, _CHUNK))):
-                values += piece
-                left -= len(piece)
+        return npz.member(archive, name)
     except ValueError as error:
         raise InputError(f"{path}: {name} is not a readable array ({error}); write it with numpy.savez") from None
-    if left != 1:
-        promised = dtype.itemsize * math.prod(shape)
-        found = len(values) if left else f"more than {promised}"
-        raise InputError(f"{path}: {name} promises {promised} bytes of values, got {found}; write it again")
-    array = np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
-    array.flags.writeable = False
-    return array

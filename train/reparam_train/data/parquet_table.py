@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from reparam.errors import InputError, InputNotFound
+from reparam.files.regular import open_regular
 from reparam_train.data.cells import Cells
 from reparam_train.data.table import Piece
 from reparam_train.extras import need
@@ -37,12 +38,13 @@ class ParquetTable:
 
         self.source = str(path)
         self._path = path
-        if not path.is_file():
-            raise InputNotFound(f"{path}: no such file; give a .parquet file")
         self._open: Any = pyarrow.parquet.ParquetFile
         try:
+            open_regular(path).close()  # pyarrow would wait for a pipe
             with self._open(path) as file:
                 self._schema: Any = file.schema_arrow
+        except FileNotFoundError:
+            raise InputNotFound(f"{path}: no such file; give a .parquet file") from None
         except (OSError, ValueError) as error:  # pyarrow's own errors are one of these
             raise self._unreadable(error) from None
         self.names: list[str] = list(self._schema.names)
@@ -101,4 +103,5 @@ class ParquetTable:
         return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.float64)
 
     def _unreadable(self, error: Exception) -> InputError:
-        return InputError(f"{self._path}: not a readable .parquet file ({error}); write it again")
+        reason = getattr(error, "strerror", None) or error
+        return InputError(f"{self._path}: not a readable .parquet file ({reason}); write it again")

@@ -8,12 +8,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource
 from reparam.errors import InputError, InputNotFound, OptionError
 from reparam.files import npy
 from reparam_train import functions
 from reparam_train.data import function, idx, images, npz, table
 from reparam_train.data.arrays import Arrays, as_data
 from reparam_train.data.columns import Choice, Column
+from reparam_train.data.paging import held
 from reparam_train.data.reading import TEST_EVERY, Reading, RowLayout
 from reparam_train.data.split import Data
 
@@ -33,7 +35,7 @@ def load(
             a folder with train-images-idx3-ubyte and t10k-images-idx3-ubyte, each plain or .gz, labels optional (or the
             path of one of these files);
             a .npy file of float32, float64 or uint8 rows, [n, features], [n, height, width] or
-            [n, channels, height, width], memory-mapped;
+            [n, channels, height, width], read row by row where it is larger than 256 MB;
             a .npz file with such rows as x_train and x_test, or x, or alone (see npz.py for more names);
             a .csv file with a header, or a .parquet file (extra `parquet`): a table, whose numbers become gaussian
             columns, 0 and 1 alone bernoulli ones, and texts categorical ones, one-hot;
@@ -71,8 +73,8 @@ def load(
 
 def load_as(source: str | Path, reading: Reading, columns: tuple[Column, ...] | Mapping[str, Choice] = ()) -> Data:
     """As `load`, by the reading and columns of a run, which are left aside where such a source has no use for them."""
-    if _suffix(source) in _TABLES and Path(source).is_file():
-        path = Path(source)
+    path = Path(source)
+    if _suffix(source) in _TABLES and path.exists() and not path.is_dir():
         return table.read(_TABLES[_suffix(path)](path), name=path.name, reading=reading, wanted=columns)
     return _read(source, reading)
 
@@ -120,14 +122,14 @@ def _from_idx(folder: Path, name: str, reading: Reading) -> Data:
     return as_data(arrays, name=name, source=str(folder), reading=reading)
 
 
-def _idx_part(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
+def _idx_part(folder: Path, part: str) -> tuple[RowSource, npt.NDArray[np.uint8] | None]:
     """Images and labels of "train" or "t10k"."""
     images_file = _find(folder, f"{part}-images", "idx3-ubyte")
     if images_file is None:
         raise InputNotFound(f"{folder}: no {part}-images-idx3-ubyte or {part}-images-idx3-ubyte.gz in this folder")
     images = idx.read(images_file, ndim=3)
     labels_file = _find(folder, f"{part}-labels", "idx1-ubyte")
-    labels = None if labels_file is None else idx.read(labels_file, ndim=1)
+    labels = None if labels_file is None else np.asarray(idx.read(labels_file, ndim=1), np.uint8)
     if labels is not None and len(labels) != len(images):
         raise InputError(f"{labels_file}: needs one label an image, got {len(labels)} for {len(images)} images")
     return images, labels
@@ -150,7 +152,7 @@ def _from_folder(folder: Path, reading: Reading) -> Data:
 
 
 def _from_npy(path: Path, reading: Reading) -> Data:
-    return as_data(Arrays(npy.read(path)), name=path.name, source=str(path), reading=reading)
+    return as_data(Arrays(held(npy.read(path))), name=path.name, source=str(path), reading=reading)
 
 
 def _from_npz(path: Path, reading: Reading) -> Data:

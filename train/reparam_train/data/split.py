@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from reparam.arrays import RowSource
 from reparam.errors import InputError
 from reparam_train.binarize import binarized
 from reparam_train.data.columns import Column
@@ -33,8 +34,8 @@ class Split:
 
     source: str
     """What to call it in a message: a file or a built-in."""
-    values: npt.NDArray[Any] = field(repr=False)
-    """[stored rows, ...] as stored."""
+    values: RowSource = field(repr=False)
+    """[stored rows, ...] as stored, in memory or in a file."""
     rows: IntArray = field(repr=False)
     """Which stored rows, [n]."""
     shape: tuple[int, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 import msgspec
 
+from reparam.errors import printable
 from reparam_train.cli_options import model_options, option, parted, together, training_options
 from reparam_train.data.reading_options import read_data, reading_options
 
@@ -175,7 +176,8 @@ def _carried_out(
     try:
         return run(rows, study, out=out, resume=resume, progress=terminal, tell=tell)
     except Interrupted as stop:
-        click.echo(f"{stop}; go on with: reparam {kind} {shlex.join([data, '--out', str(out)])} --resume", err=True)
+        line = shlex.join(["reparam", kind, data, "--out", str(out), "--resume"])
+        click.echo(printable(f"error: {stop}; go on with: {line}"), err=True)
         click.get_current_context().exit(128 + stop.signal)
 
 

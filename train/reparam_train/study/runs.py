@@ -11,7 +11,9 @@ from typing import Final, Literal
 import msgspec
 
 from reparam.errors import CheckpointError, OptionError
-from reparam.files.atomic import as_output_error, write_bytes
+from reparam.files.atomic import write_bytes
+from reparam.files.reasons import as_output_error
+from reparam.files.regular import read_regular
 from reparam.laws import check_seed
 from reparam_train import record
 from reparam_train.data.columns import Column
@@ -86,10 +88,12 @@ def read(folder: Path, kind: Kind) -> Study:
     """
     place = folder / FILE
     try:
-        found = msgspec.json.decode(place.read_bytes(), type=Study)
-    except OSError as error:
-        reason = error.strerror or error
+        data = read_regular(place, most=record.MOST)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{folder}: not a study ({FILE}: {reason}); leave --resume out") from None
+    try:
+        found = msgspec.json.decode(data, type=Study)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{place}: not a valid study ({error}); restore the file or use another --out") from None
     if found.kind != kind:
