@@ -27,28 +27,30 @@ def from_bundle(bundle: Path) -> VAE:
         BundleError, BundleNotFound: as of `reparam.load`.
     """
     found = read_bundle(bundle, precisions=("fp32",))
-    model = VAE(_config(found.manifest, bundle))
+    model = VAE(_config(found.manifest))
     weights = {**weights_of(found.graph("encoder", "fp32")), **weights_of(found.graph("decoder", "fp32"))}
     state = {name: value for name, value in model.state_dict().items() if not name.startswith(_LIKELIHOOD)}
     for name, value in state.items():
         weight = weights.get(_PREFIX + name)
         if weight is None or weight.shape != tuple(value.shape):
-            raise OptionError(f"{bundle}: {name} is not among the weights of its graphs; give the run with --run")
+            raise OptionError(
+                f"{found.manifest.name}: {name} is not among the weights of its graphs; give the run with --run"
+            )
         state[name] = torch.from_numpy(weight)  # pyright: ignore[reportUnknownMemberType]  # torch leaves it untyped
     model.load_state_dict(state, strict=False)
     return model
 
 
-def _config(manifest: Manifest, bundle: Path) -> VAEConfig:
+def _config(manifest: Manifest) -> VAEConfig:
     options = {} if manifest.training is None else manifest.training.options
     net = options.get("net")
     if net not in NETS or options.get("likelihood") == "mixed":
         told = "somebody else's" if net is None else f"net {net}, likelihood {options.get('likelihood')}"
         raise OptionError(
-            f"{bundle}: its manifest does not tell how to build the model ({told}); give the run with --run"
+            f"{manifest.name}: its manifest does not tell how to build the model ({told}); give the run with --run"
         )
     known = {field: options[field] for field in VAEConfig.__struct_fields__ if field in options}
     try:
         return msgspec.convert(known, VAEConfig)
     except (msgspec.ValidationError, OptionError) as error:
-        raise OptionError(f"{bundle}: training.options: {error}; give the run with --run") from None
+        raise OptionError(f"{manifest.name}: training.options: {error}; give the run with --run") from None

@@ -61,6 +61,7 @@ def _precision(report: Report, precision: str) -> Answer:
             share = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32)
             answer += f"; its ELBO is {abs(share):.2%} {'worse' if share > 0 else 'better'}, as the export measured it"
             numbers["elbo_share"] = share
+    answer += "".join(f"; {note}" for note in dict.fromkeys(note for arm in mine for note in arm.notes))
     if arms:
         answer += f"; {' and '.join(dict.fromkeys(arm.operation for arm in arms))} cannot run in it here"
     return Answer(question=question, answer=f"{answer}.", numbers=numbers)

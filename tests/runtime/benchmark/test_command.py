@@ -237,6 +237,19 @@ def test_a_library_that_nobody_offers_is_an_arm_with_its_reason(folder: Path, cl
     assert "unavailable: no package gives the benchmark arm 'jax'" in done.out
 
 
+def test_a_plain_autoencoder_is_held_and_timed_by_its_z(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    plain = tiny_bundle(tmp_path / "plain", deterministic=True)
+    short = ("--precisions", "fp32", "--paths", "numpy,pinned,device", "--batches", "1,2", "--seconds", "1", "--quick")
+    done = cli("benchmark", plain, "--devices", "cpu", *short, "--json")
+    assert done.code == 0
+    arms = {arm.name.rpartition(".")[0]: arm for arm in msgspec.json.decode(done.out, type=Report).arms}
+    assert {arm.status for arm in arms.values()} == {"timed"}
+    for path in ("numpy", "pinned", "device"):
+        gate = arms[f"encode.cpu.fp32.{path}"].gate
+        assert gate is not None
+        assert set(gate.worst) == {"z"}
+
+
 def test_the_help_teaches_by_example(cli: Callable[..., Any]) -> None:
     done = cli("benchmark", "--help")
     assert done.code == 0
