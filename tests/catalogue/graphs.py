@@ -45,9 +45,10 @@ def _refused(key: str, fault: str, reason: str, data: bytes) -> Row:
 
 
 EMPTY = onnx.graph([], [], [])
+REST = (onnx.node("Identity", "eps", "logvar"), onnx.node("Identity", "eps", "z"))
 ROWS = [
     _refused("text", "no protobuf message", "<reason>", b"no graph"),
-    _refused("cut", "a message that runs past its end", "field 7 runs past its message", b"\x08\x09\x3a\x7f"),
+    _refused("cut", "a message that runs past its end", "a field runs past its message", b"\x08\x09\x3a\x7f"),
     _refused(
         "random",
         "a random operator",
@@ -82,22 +83,58 @@ ROWS = [
     _refused(
         "unknown-field",
         "a field that ONNX does not have",
-        "<part>: field 90 is not of ONNX",
+        "model: field 90 is not allowed",
         encoder() + b"\xd2\x05\x00",
     ),
     _refused("two", "two graphs in one file", "a model holds one graph, found 2", onnx.model(EMPTY, (7, b""))),
-    _row(
+    _refused(
         "contract",
         "a graph with other inputs and outputs than the contract's",
-        "inputs must be <contract> with a dynamic batch, found <names>",
+        "its inputs must be x, eps, found x",
         other_contract(),
-        "reparam generate AT/bundle 3 --seed 7 --out AT/new.npy --device cpu",
+    ),
+    _refused(
+        "twice",
+        "a field that stands twice, of which readers may take either",
+        "model: field 1 stands twice",
+        b"\x08\x09" + encoder(),
+    ),
+    _refused(
+        "weights",
+        "weights with fewer bytes than their shape means",
+        "tensor 'w': its shape [2] means 8 bytes, it has 4",
+        onnx.model(onnx.graph([], [], [], (5, onnx.message((1, 2), (2, 1), (8, "w"), (9, b"\0" * 4))))),
+    ),
+    _refused(
+        "order",
+        "a value that is used before it is made",
+        "Identity: takes 'late' before it is made",
+        encoder(onnx.node("Identity", "late", "mean"), onnx.node("Identity", "x", "late")),
+    ),
+    _refused(
+        "name-twice",
+        "two nodes that make a value of one name",
+        "Identity: makes 'mean', which is there already",
+        encoder(onnx.node("Identity", "x", "mean"), onnx.node("Identity", "x", "mean")),
+    ),
+    _refused(
+        "attribute",
+        "an attribute that the operator's row of the list does not have",
+        "Identity: attribute 'axis' of kind int is not on the list",
+        encoder(onnx.node("Identity", "x", "mean", (5, onnx.message((1, "axis"), (3, 1), (20, 2))))),
+    ),
+    _row(
+        "unlisted",
+        "an operator that is not on the gate's list",
+        "refused: operator NoSuchOperator is not on the list of those that random graphs could not bring down; "
+        'trust="exporter" takes it from someone you trust',
+        encoder(onnx.node("NoSuchOperator", "x", "mean"), *REST),
     ),
     _row(
         "onnxruntime",
-        "an operator that onnxruntime does not know",
+        "an operator that the gate was told to let through and onnxruntime does not know",
         "onnxruntime cannot load it: <reason>; export the bundle again",
-        encoder(onnx.node("NoSuchOperator", "x", "mean")),
-        "reparam generate AT/bundle 3 --seed 7 --out AT/new.npy --device cpu",
+        encoder(onnx.node("NoSuchOperator", "x", "mean"), *REST),
+        "reparam generate AT/bundle 3 --seed 7 --out AT/new.npy --device cpu --trust exporter",
     ),
 ]
