@@ -31,7 +31,8 @@ def identity(report: Report) -> ET.Element:
         ("Versions", tuple(report.versions.items())),
         ("Asked for", tuple(_settings(report))),
     )
-    return element("div", *(element("section", element("h3", name), _facts(facts)) for name, facts in parts), class_="facts")
+    sections = (element("section", element("h3", name), _facts(facts)) for name, facts in parts)
+    return element("div", *sections, class_="facts")
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> ET.Element:
@@ -73,15 +74,14 @@ def method(report: Report, looks: Looks) -> list[ET.Element]:
     """How it was measured, in words, and for each arm where its nodes ran, what was copied and when a call was done."""
     asked = report.settings
     told = [
-        "Before anything was timed, each arm's results were held against fp32 on the CPU, same rows and same noise; an "
-        "arm outside the bundle's bound is refused.",
-        "Then all points took turns: in each round each was visited once, after a pause and one call that does not "
-        "count, so that a machine's drift meets all alike. Percentiles are over all calls of all visits.",
-        f"Rounds went on until the medians of the visits agreed to {asked.spread_wanted:.0%} (the middle half of them) "
-        f"or the time was up; a star or a hollow marker says that they did not.",
+        "Before anything was timed, each arm's results were held against fp32 on the CPU, same rows and same noise.",
+        "An arm outside the bundle's bound is refused, and so is one whose nodes ran elsewhere than it says.",
+        "Then all points took turns, one visit in each round, so that a machine's drift meets all alike.",
+        "A visit begins with a pause and one call that does not count; percentiles are over all calls of all visits.",
+        f"Rounds went on until the middle half of the visits' medians lay within {asked.spread_wanted:.0%}.",
+        "Where the time was up before that, a star or a hollow marker says so.",
         "The first call, the load and memory are those of a process of its own.",
-        f"A service's rate is the highest whose 99th percentile stayed under {asked.server_bound_ms:g} ms, with "
-        f"latency counted from the moment of arrival.",
+        f"A service's rate is the highest whose 99th percentile, from arrival, is under {asked.server_bound_ms:g} ms.",
     ]
     if report.overhead is not None:
         over = report.overhead

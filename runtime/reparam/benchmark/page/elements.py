@@ -39,4 +39,5 @@ def scrolling(told: str, table: ET.Element) -> ET.Element:
 
 def document(root: ET.Element) -> bytes:
     """The page as a file's bytes."""
-    return b"<!doctype html>\n" + ET.tostring(root, encoding="utf-8", method="html") + b"\n"
+    text: str = ET.tostring(root, encoding="unicode", method="html")
+    return f"<!doctype html>\n{text}\n".encode()

@@ -49,7 +49,7 @@ def logarithmic(
         places = list(ticks[:: -(-len(ticks) // _MOST)])
     else:
         decades = range(math.floor(low), math.ceil(high) + 1)
-        for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
             places = [step * 10.0**decade for decade in decades for step in steps]
             places = [place for place in places if low <= math.log10(place) <= high]
             if len(places) <= _MOST:

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Sequence
 
 from reparam.benchmark.page.elements import element, scrolling
-from reparam.benchmark.page.plots import each_of, fits
+from reparam.benchmark.page.plots import OVER
 from reparam.benchmark.page.series import Looks
 from reparam.benchmark.page.units import NOTHING, count, duration, memory, power, share, worst
 from reparam.benchmark.report import Arm, Comparison, Move, Report
@@ -52,7 +52,7 @@ def table(
 
 
 def arms(report: Report, looks: Looks) -> ET.Element:
-    """Every timed arm in MLPerf's terms, with what it costs to begin and to hold; a column that is empty is left out."""
+    """Every timed arm in MLPerf's terms, with what it costs to begin and to hold; no column is empty."""
     head = (
         "arm", "1 row, p50", "1 row, p90", "8 rows, p99", "rows/s", "at batch", "server, queries/s", "load",
         "first call", "next call", "host peak", "device peak", "J a row", "worst error",
@@ -160,12 +160,13 @@ def costs(report: Report, looks: Looks) -> ET.Element | None:
         (
             _named(arm, looks),
             arm.operation,
-            each_of(line),
+            "{}s of a {}".format(*OVER[line.over]),
             _signed(line.fixed_ns),
             _signed(line.each_ns),
             share(line.residual),
         )
-        for arm, line in fits(report)
+        for arm in report.arms
+        for line in arm.scaling
     ]
     head = ("arm", "operation", "n counts", "fixed", "for each", "furthest from the line")
     return table("Lines of cost: fixed + each × n", head, [(None, rows)], words=3) if rows else None

@@ -49,4 +49,4 @@ def worst(arm: Arm) -> float | None:
 def price(cost: Cost) -> str:
     """What a precision does to the negative ELBO, as the export measured it."""
     moved = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32 or 1.0)
-    return f"{share(moved)} {'worse' if moved > 0 else 'better'} ELBO"
+    return f"{share(moved)} {'worse' if moved > 0 else 'better'} ELBO at the export"

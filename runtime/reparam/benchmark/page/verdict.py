@@ -45,47 +45,64 @@ def _card(report: Report, operation: str) -> ET.Element | None:
         element(
             "p",
             element("strong", rate(point.rows_per_second)),
-            f" by {arm.path}{with_threads}{_doubt(point)}",
-            f"; {price(cost)}" if cost else None,
+            f" by {arm.path}{with_threads}",
+            f", {price(cost)}" if cost else None,
+            _doubt(point),
         ),
         element(
             "p",
             element("strong", duration(first.latency.p50_ns if first.latency else None)),
-            f" for {count(least, 'row')}, soonest by {soon.device} {soon.precision} {soon.path}{_doubt(first)}",
+            f" for {count(least, 'row')}, soonest by {soon.device} {soon.precision} {soon.path}",
+            _doubt(first),
         ),
         class_="card",
         aria_label=f"Best of those timed for {operation}",
     )
 
 
-def _doubt(point: Point) -> str:
-    return "" if point.stable else f" (spread {share(point.spread or 0.0)}, not settled)"
+def _doubt(point: Point) -> ET.Element | None:
+    return (
+        None
+        if point.stable
+        else element("span", f" · not settled, spread {share(point.spread or 0.0)}", class_="doubt")
+    )
 
 
 def failures(report: Report) -> ET.Element | None:
     """What makes the command fail: arms that were refused, and floors that were missed."""
-    found = [
-        (arm.name, f"{'is wrong' if arm.status == 'wrong' else 'ran elsewhere'}: {arm.reason}")
-        for arm in report.arms
-        if arm.status in ("wrong", "fell_back")
-    ]
-    found += [(f"floor {floor.asked}", f"was missed: {floor.reason}") for floor in report.floors if not floor.held]
+    found: dict[str, list[str]] = {}
+    for arm in report.arms:
+        if arm.status in ("wrong", "fell_back"):
+            kind = "wrong" if arm.status == "wrong" else "ran elsewhere"
+            found.setdefault(f"{kind}: {arm.reason}", []).append(arm.name)
+    for floor in report.floors:
+        if not floor.held:
+            found.setdefault(f"floor missed: {floor.reason}", []).append(floor.asked)
     if not found:
         return None
-    return element(
-        "section",
-        element("h2", "Refused"),
-        element("ul", *(element("li", element("code", name), f" {told}") for name, told in found)),
-        class_="failures",
-    )
+    listed = element("ul")
+    for told, names in found.items():
+        line = element("li")
+        for name in names:
+            extend(line, (element("code", name), " "))
+        extend(line, (told,))
+        listed.append(line)
+    return element("section", element("h2", "Refused"), listed, class_="failures")
 
 
 def answers(report: Report) -> ET.Element:
-    """Questions and answers as the report holds them."""
+    """Questions and answers as the report holds them, each clause of an answer in a line of its own."""
     rows = (
-        element("div", element("dt", answer.question), element("dd", answer.answer)) for answer in report.answers
+        element("div", element("dt", answer.question), element("dd", *_clauses(answer.answer)))
+        for answer in report.answers
     )
     return element("dl", *rows, class_="answers")
+
+
+def _clauses(answer: str) -> Iterator[ET.Element]:
+    *first, last = answer.split("; ")
+    yield from (element("span", f"{clause}; ") for clause in first)
+    yield element("span", last)
 
 
 def floors(report: Report) -> Iterable[ET.Element]:

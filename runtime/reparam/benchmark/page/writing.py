@@ -6,10 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 from reparam.benchmark.page import about, tables, verdict
-from reparam.benchmark.page.drawing import styled, swatch
+from reparam.benchmark.page.drawing import swatch
 from reparam.benchmark.page.elements import Child, document, element
 from reparam.benchmark.page.plots import Group, groups
 from reparam.benchmark.page.series import Looks
+from reparam.benchmark.page.svg import styled
 from reparam.benchmark.page.units import count
 from reparam.benchmark.report import Report
 from reparam.errors import MissingExtra
@@ -61,7 +62,7 @@ def _page(report: Report) -> ET.Element:
 
 
 def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files("reparam.benchmark.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _head(report: Report, title: str) -> ET.Element:
@@ -79,7 +80,7 @@ def _engine(report: Report) -> str:
 
 def _main(report: Report) -> Iterator[ET.Element]:
     looks = Looks(report)
-    top = (verdict.failures(report), verdict.choices(report), verdict.answers(report), *verdict.floors(report))
+    top = (verdict.choices(report), verdict.failures(report), verdict.answers(report), *verdict.floors(report))
     yield element("div", *top, class_="top")
     if drawn := list(groups(report, looks)):
         yield _section("Plots", _legend(looks), *map(_group, drawn), class_="plots")
@@ -114,7 +115,10 @@ def _legend(looks: Looks) -> ET.Element:
 
 
 def _group(group: Group) -> ET.Element:
-    figures = (element("figure", element("figcaption", name), drawn) for name, drawn in group.panels)
+    figures = (
+        element("figure", element("figcaption", name), element("p", "not measured") if drawn is None else drawn)
+        for name, drawn in group.panels
+    )
     return element(
         "section",
         element("h3", group.title),
