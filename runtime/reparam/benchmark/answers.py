@@ -1,48 +1,24 @@
 """The first questions, each answered in one sentence, from the report alone."""
 
-from collections.abc import Iterator
+from typing import Final
 
-from reparam.benchmark.report import Answer, Arm, Operation, Point, Report
+from reparam.benchmark.plan import OWN_PATHS
+from reparam.benchmark.ratios import beside, best, rates, timed, times
+from reparam.benchmark.report import Answer, Arm, Report
+
+_SAME: Final = ("operation", "device", "threads")
 
 
 def answers_of(report: Report) -> tuple[Answer, ...]:
     """Which device, precision, batch, path, threads; against others; what a service meets; what to believe."""
-    found = [_device(report), *_precisions(report), _batch(report), _path(report), _threads(report)]
-    found += [*_others(report), _service(report), _belief(report)]
-    return tuple(answer for answer in found if answer is not None)
-
-
-def _rates(arm: Arm) -> dict[int, float]:
-    return {point.batch: point.rows_per_second for point in arm.points if point.rows_per_second is not None}
-
-
-def _arms(report: Report, **wanted: object) -> list[Arm]:
-    """Timed arms with these attributes, in the report's order."""
-    arms = [arm for arm in report.arms if arm.status == "timed" and _rates(arm)]
-    return [arm for arm in arms if all(getattr(arm, name) == value for name, value in wanted.items())]
-
-
-def _best(arms: list[Arm]) -> Arm | None:
-    """The one with the most rows a second at its best batch."""
-    return max(arms, key=lambda arm: max(_rates(arm).values()), default=None)
-
-
-def _pairs(left: list[Arm], right: list[Arm], *same: str) -> Iterator[tuple[Arm, Arm]]:
-    """Arms of both sides that agree in some attributes, the first of each side."""
-    for one in left:
-        for other in right:
-            if all(getattr(one, name) == getattr(other, name) for name in same):
-                yield one, other
-                break
-
-
-def _together(arm: Arm, other: Arm) -> dict[int, float]:
-    """How many times the other's rows an arm gives, at each batch that both have."""
-    ours, theirs = _rates(arm), _rates(other)
-    return {batch: ours[batch] / theirs[batch] for batch in sorted(ours) if batch in theirs}
+    precisions = [_precision(report, each) for each in report.settings.precisions if each != "fp32"]
+    others = [_other(report, path) for path in report.settings.paths if path not in OWN_PATHS]
+    found = [_device(report), *precisions, _batch(report), _path(report), _threads(report)]
+    return tuple(each for each in (*found, *others, _service(report), _belief(report)) if each is not None)
 
 
 def _device(report: Report) -> Answer:
+    """From which batch on a card wins at every larger one too, numpy to numpy in fp32."""
     question = "Which device?"
     cards = [device for device in report.settings.devices if device != "cpu"]
     if not cards:
@@ -50,187 +26,148 @@ def _device(report: Report) -> Answer:
     told: list[str] = []
     numbers: dict[str, float] = {}
     for operation in report.settings.operations:
-        cpu = _best(_arms(report, operation=operation, device="cpu", path="numpy", precision="fp32"))
-        card = _best(
-            [arm for arm in _arms(report, operation=operation, path="numpy", precision="fp32") if arm.device in cards]
-        )
-        if cpu is None or card is None:
+        plain = timed(report, operation=operation, path="numpy", precision="fp32")
+        cpu, card = best([arm for arm in plain if arm.device == "cpu"]), best([a for a in plain if a.device in cards])
+        if cpu is None or card is None or not (found := times(card, cpu)):
             continue
-        ratios = _together(card, cpu)
-        pays = next((batch for batch in ratios if all(ratios[more] > 1 for more in ratios if more >= batch)), None)
+        pays = next((batch for batch in found if all(found[more] > 1 for more in found if more >= batch)), None)
         if pays is None:
-            told.append(f"never up to {max(ratios)} in {operation}" if ratios else f"unknown in {operation}")
+            told.append(f"never up to {max(found)} in {operation}")
         else:
-            told.append(f"from batch {pays} on in {operation} ({ratios[max(ratios)]:.1f} times at {max(ratios)})")
+            told.append(f"from batch {pays} on in {operation} ({found[max(found)]:.1f} times at {max(found)})")
             numbers[f"{operation}_from_batch"] = float(pays)
     if told:
         return Answer(question=question, answer=f"The GPU pays {', '.join(told)}, copies included.", numbers=numbers)
-    arms = [arm for arm in report.arms if arm.device in cards and arm.reason]
-    reason = arms[0].reason if arms else "none was in the plan"
+    reason = next((arm.reason for arm in report.arms if arm.device in cards and arm.reason), "none was in the plan")
     return Answer(question=question, answer=f"The CPU: nothing ran on {', '.join(cards)}: {reason}.")
 
 
-def _precisions(report: Report) -> list[Answer]:
-    found: list[Answer] = []
-    for precision in report.settings.precisions:
-        if precision == "fp32":
-            continue
-        told: list[str] = []
-        numbers: dict[str, float] = {}
-        pairs = _pairs(
-            _arms(report, precision=precision, path="numpy"),
-            _arms(report, precision="fp32", path="numpy"),
-            "operation", "device", "threads",
-        )  # fmt: skip
-        for arm, plain in pairs:
-            ratios = _together(arm, plain)
-            if not ratios:
-                continue
-            told.append(f"{ratios[max(ratios)]:.2f} times the rows of fp32 in {_where(arm)} at batch {max(ratios)}")
-            numbers[f"{arm.name}@{max(ratios)}"] = ratios[max(ratios)]
-        cost = next((each for each in report.bundle.costs if each.precision == precision), None)
-        at = ""
-        if cost is not None and told:
+def _precision(report: Report, precision: str) -> Answer:
+    """How many times the rows of fp32, numpy to numpy at the largest batch, and at what part of the ELBO."""
+    question = f"Is {precision} worth it?"
+    arms = [arm for arm in report.arms if arm.precision == precision and arm.device == "cpu" and arm.status != "timed"]
+    mine, plain = (timed(report, path="numpy", precision=each) for each in (precision, "fp32"))
+    told: list[str] = []
+    numbers: dict[str, float] = {}
+    for arm, found in beside(mine, plain, *_SAME):
+        batch = max(found)
+        told.append(f"{found[batch]:.2f} times the rows of fp32 in {_where(arm)} at batch {batch}")
+        numbers[f"{arm.name}@{batch}"] = found[batch]
+    if not told:
+        return Answer(question=question, answer=f"It was not timed: {arms[0].reason if arms else 'see its arms'}.")
+    answer = f"{precision} gives {', '.join(told)}"
+    for cost in report.bundle.costs:
+        if cost.precision == precision:
             share = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32)
+            answer += f"; its ELBO is {abs(share):.2%} {'worse' if share > 0 else 'better'}, as the export measured it"
             numbers["elbo_share"] = share
-            at = f"; its ELBO is {abs(share):.2%} {'worse' if share > 0 else 'better'}, as the export measured it"
-        refused = [
-            arm for arm in report.arms if arm.precision == precision and arm.status != "timed" and arm.device == "cpu"
-        ]
-        left = (
-            f"; {_listed([arm.operation for arm in refused])} {'is' if len(refused) == 1 else 'are'} not timed"
-            if told and refused
-            else ""
-        )
-        if told:
-            answer = f"{precision} gives {', '.join(told)}{at}{left}."
-        else:
-            answer = f"{precision} was not timed: {refused[0].reason if refused else 'see its arms'}."
-        found.append(Answer(question=f"Is {precision} worth it?", answer=answer, numbers=numbers))
-    return found
+    if arms:
+        answer += f"; {' and '.join(dict.fromkeys(arm.operation for arm in arms))} cannot run in it here"
+    return Answer(question=question, answer=f"{answer}.", numbers=numbers)
 
 
 def _where(arm: Arm) -> str:
     return arm.operation if arm.device == "cpu" else f"{arm.operation} on {arm.device}"
 
 
-def _listed(names: list[Operation]) -> str:
-    return " and ".join(dict.fromkeys(names))
-
-
 def _batch(report: Report) -> Answer | None:
+    """The fastest arm of ours for each operation, its best batch, and its memory there."""
     told: list[str] = []
     numbers: dict[str, float] = {}
     for operation in report.settings.operations:
-        arm = _best([each for each in _arms(report, operation=operation) if each.provider_requested])
+        arm = best([each for each in timed(report, operation=operation) if each.path in OWN_PATHS])
         if arm is None:
             continue
-        rates = _rates(arm)
-        batch = max(rates, key=lambda each: rates[each])
+        found = rates(arm)
+        batch, least = max(found, key=lambda each: found[each]), min(found)
         memory = arm.fresh.host_peak_bytes if arm.fresh else None
         held = f", {memory / 2**20:.0f} MiB at the peak" if memory else ""
-        over = f", {rates[batch] / rates[min(rates)]:.1f} times those of {min(rates)}" if batch != min(rates) else ""
-        told.append(f"{batch} for {operation} ({rates[batch]:,.0f} rows/s by {arm.name}{over}{held})")
+        over = f", {found[batch] / found[least]:.1f} times those of {least}" if batch != least else ""
+        told.append(f"{batch} for {operation} ({found[batch]:,.0f} rows/s by {arm.name}{over}{held})")
         numbers[operation] = float(batch)
-    if not told:
-        return None
-    return Answer(question="Which batch?", answer=f"Of those tried, {'; '.join(told)}.", numbers=numbers)
+    answer = f"Of those tried, {'; '.join(told)}."
+    return Answer(question="Which batch?", answer=answer, numbers=numbers) if told else None
 
 
 def _path(report: Report) -> Answer | None:
-    return _ratios(
-        report,
-        "Which path?",
-        [path for path in report.settings.paths if path in ("pinned", "device", "cuda-graph")],
-        "{path} gives {ratio:.2f} times the rows of numpy in {where} at batch {batch}",
-        smallest=True,
-    )
-
-
-def _ratios(report: Report, question: str, paths: list[str], form: str, *, smallest: bool) -> Answer | None:
-    """Paths against numpy in fp32: at the smallest batch, where a path's own cost shows most, or at the largest too."""
+    """Our other paths against numpy to numpy, at the smallest batch, where a path's own cost shows most."""
     told: list[str] = []
     numbers: dict[str, float] = {}
-    for path in paths:
-        pairs = _pairs(
-            _arms(report, path=path, precision="fp32"),
-            _arms(report, path="numpy", precision="fp32"),
-            "operation", "device", "threads",
-        )  # fmt: skip
-        for arm, plain in pairs:
-            ratios = _together(arm, plain)
-            for batch in dict.fromkeys([min(ratios)] if smallest else [min(ratios), max(ratios)]) if ratios else ():
-                ratio = ratios[batch] if smallest else 1 / ratios[batch]
-                told.append(form.format(path=path, ratio=ratio, where=_where(arm), batch=batch))
-                numbers[f"{arm.name}@{batch}"] = ratio
-    return Answer(question=question, answer=f"{'; '.join(told)}.", numbers=numbers) if told else None
+    plain = timed(report, path="numpy", precision="fp32")
+    for path in report.settings.paths:
+        if path not in OWN_PATHS or path == "numpy":
+            continue
+        parts: list[str] = []
+        for arm, found in beside(timed(report, path=path, precision="fp32"), plain, *_SAME):
+            parts.append(f"{found[min(found)]:.2f} in {_where(arm)}")
+            numbers[f"{arm.name}@{min(found)}"] = found[min(found)]
+        told += [f"{path} gives so many times the rows of numpy: {', '.join(parts)}"] if parts else []
+    at = f"At batch {min(report.settings.batches)}"
+    return Answer(question="Which path?", answer=f"{at}, {'; '.join(told)}.", numbers=numbers) if told else None
 
 
 def _threads(report: Report) -> Answer | None:
-    if len(report.settings.threads) < 2:
-        return None
+    """The best number of threads for each operation at the smallest and the largest batch that all have."""
     told: list[str] = []
     numbers: dict[str, float] = {}
     for operation in report.settings.operations:
-        arms = _arms(report, operation=operation, path="numpy", precision="fp32", device="cpu")
-        for name, choose in (("smallest", min), ("largest", max)):
-            rates = {arm.threads: _rates(arm) for arm in arms}
-            shared = [batch for batch in report.settings.batches if all(batch in each for each in rates.values())]
-            if not rates or not shared:
-                continue
-            batch = choose(shared)
-            best = max(rates, key=lambda each: rates[each][batch])
-            told.append(f"{best} for {operation} at batch {batch}")
-            numbers[f"{operation}_{name}"] = float(best)
+        arms = timed(report, operation=operation, path="numpy", precision="fp32", device="cpu")
+        found = {arm.threads: rates(arm) for arm in arms}
+        shared = [batch for batch in report.settings.batches if all(batch in each for each in found.values())]
+        if len(found) < 2 or not shared:
+            continue
+        for batch in dict.fromkeys((min(shared), max(shared))):
+            most = max(found, key=lambda each: found[each][batch])
+            told.append(f"{most} for {operation} at batch {batch}")
+            numbers[f"{operation}@{batch}"] = float(most)
     return Answer(question="How many threads?", answer=f"{', '.join(told)}.", numbers=numbers) if told else None
 
 
-def _others(report: Report) -> list[Answer]:
-    own = ("numpy", "pinned", "device", "cuda-graph")
-    found: list[Answer] = []
-    for path in report.settings.paths:
-        if path in own:
-            continue
-        form = "onnxruntime gives {ratio:.2f} times the rows of {path} in {where} at batch {batch}"
-        answer = _ratios(report, f"And {path}?", [path], form, smallest=False)
-        arms = [arm for arm in report.arms if arm.path == path and arm.reason]
-        if answer is None and arms:
-            answer = Answer(question=f"And {path}?", answer=f"It was not timed: {arms[0].reason}.")
-        found += [] if answer is None else [answer]
-    return found
+def _other(report: Report, path: str) -> Answer | None:
+    """What onnxruntime gives against another library, both numpy to numpy in fp32, at both ends of the batches."""
+    question = f"And {path}?"
+    told: list[str] = []
+    numbers: dict[str, float] = {}
+    theirs = timed(report, path=path, precision="fp32")
+    for arm, found in beside(timed(report, path="numpy", precision="fp32"), theirs, *_SAME):
+        ends = list(dict.fromkeys((min(found), max(found))))
+        told.append(f"{_where(arm)} {' and '.join(f'{found[batch]:.2f} at batch {batch}' for batch in ends)}")
+        numbers |= {f"{arm.name}@{batch}": found[batch] for batch in ends}
+    if told:
+        answer = f"onnxruntime gives so many times the rows of {path}: {', '.join(told)}."
+        return Answer(question=question, answer=answer, numbers=numbers)
+    arms = sorted((arm for arm in report.arms if arm.path == path), key=lambda arm: arm.device != "cpu")
+    if not arms:
+        return None
+    reason = arms[0].reason or next((point.reason for point in arms[0].points if point.reason), "no time was left")
+    return Answer(question=question, answer=f"It was not timed: {reason}.")
 
 
 def _service(report: Report) -> Answer | None:
-    """The arm with the highest rate of Server for each operation."""
+    """The highest rate of Server for each operation, and by which arm."""
     told: list[str] = []
     numbers: dict[str, float] = {}
     for operation in report.settings.operations:
-        arms = [
-            (arm.scenarios.server.rate, arm)
-            for arm in _arms(report, operation=operation)
-            if arm.scenarios and arm.scenarios.server
-        ]
-        if not arms:
-            continue
-        rate, arm = max(arms, key=lambda each: each[0])
-        told.append(f"{rate:,.0f} queries/s of {operation} by {arm.name}")
-        numbers[operation] = rate
-    if not told:
-        return None
-    bound = f"{report.settings.server_bound_ms:g} ms"
-    return Answer(
-        question="What can a service promise?",
-        answer=f"99 % of queries of one row within {bound}: {', '.join(told)}.",
-        numbers=numbers,
-    )
+        found = {
+            arm.name: arm.scenarios.server.rate
+            for arm in timed(report, operation=operation)
+            if arm.scenarios and arm.scenarios.server and arm.scenarios.server.rate
+        }
+        if found:
+            name = max(found, key=lambda each: found[each])
+            told.append(f"{found[name]:,.0f} a second of {operation} by {name}")
+            numbers[operation] = found[name]
+    bound = f"99 % of queries of one row are answered within {report.settings.server_bound_ms:g} ms"
+    question = "What can a service promise?"
+    return Answer(question=question, answer=f"{bound} at {', '.join(told)}.", numbers=numbers) if told else None
 
 
 def _belief(report: Report) -> Answer:
-    points: list[Point] = [point for arm in report.arms for point in arm.points if point.latency]
+    """How many points are stable, what timing adds, who else used the machine, and what was refused."""
+    points = [point for arm in report.arms for point in arm.points if point.latency]
     loose = sum(not point.stable for point in points)
     wrong = [arm.name for arm in report.arms if arm.status in ("wrong", "fell_back")]
-    share = f"{report.settings.spread_wanted:.0%}"
-    told = f"{len(points) - loose} of {len(points)} points came under a spread of {share}"
+    told = f"{len(points) - loose} of {len(points)} points came under a spread of {report.settings.spread_wanted:.0%}"
     if report.overhead and points:
         shortest = min(point.latency.p50_ns for point in points if point.latency)
         added = max(0.0, report.overhead.difference_ns) / max(1.0, shortest)
@@ -239,7 +176,7 @@ def _belief(report: Report) -> Answer:
         load, cores = report.machine.load_before[0], report.machine.cores
         told += f"; the load average was {load:.1f} on {cores} cores before it began"
     if wrong:
-        told += f"; {len(wrong)} arms were refused"
+        told += f"; {len(wrong)} {'arm was' if len(wrong) == 1 else 'arms were'} refused"
     return Answer(
         question="Can the figures be believed?",
         answer=f"{told}.",

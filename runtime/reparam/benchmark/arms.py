@@ -48,6 +48,12 @@ class Measured:
         """Whether it has been, or will be."""
         return self.status == "timed"
 
+    def lose(self, error: Exception) -> None:
+        """It failed after the gate: nothing of it is a figure."""
+        self.status = "fell_back" if isinstance(error, DeviceUnavailable) else "unavailable"
+        self.reason = f"it failed while it was timed: {told(error)}"
+        self.points.clear()
+
     def told(self) -> Arm:
         """As the report holds it."""
         spec = self.spec

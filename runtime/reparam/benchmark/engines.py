@@ -8,7 +8,7 @@ from typing import Any, Literal
 from reparam.benchmark.opened import GROUP, Opened
 from reparam.benchmark.paths import NO_INT8, load_for, open_path
 from reparam.benchmark.plan import OWN_PATHS
-from reparam.bundle.manifest import Manifest
+from reparam.bundle.reader import Bundle
 from reparam.engine.device import missing_for_cuda
 from reparam.engine.instructions import has_int8
 from reparam.errors import DeviceUnavailable, MissingExtra, ReparamError
@@ -31,7 +31,9 @@ def told(error: Exception) -> str:
     return first if isinstance(error, ReparamError) else f"{type(error).__name__}: {first}"
 
 
-def open_engine(bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, vae: VAE | None = None) -> Opened:
+def open_engine(
+    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, vae: VAE | None = None
+) -> Opened:
     """One path of one device, precision and number of threads.
 
     Args:
@@ -39,6 +41,7 @@ def open_engine(bundle: Path, engine: Engine, *, run: Path | None, max_batch: in
         engine: device, precision, path, threads.
         run: a training run, for other libraries' arms.
         max_batch: rows of the largest call.
+        pin: sha256 of the bundle's manifest.
         vae: the model behind our own paths where it is loaded already.
 
     Raises:
@@ -46,7 +49,7 @@ def open_engine(bundle: Path, engine: Engine, *, run: Path | None, max_batch: in
     """
     device, precision, path, threads = engine
     if path in OWN_PATHS:
-        own = vae or load_for(bundle, device=device, precision=precision, threads=threads, max_batch=max_batch)
+        own = vae or load_for(bundle, device=device, precision=precision, threads=threads, max_batch=max_batch, pin=pin)
         return open_path(path, own)
     for entry in importlib.metadata.entry_points(group=GROUP, name=path):
         made: Any = entry.load()
@@ -58,8 +61,8 @@ def open_engine(bundle: Path, engine: Engine, *, run: Path | None, max_batch: in
 class Engines:
     """Every engine of a benchmark, opened once; our own paths of one device, precision and threads share a model."""
 
-    def __init__(self, bundle: Path, manifest: Manifest, *, run: Path | None, max_batch: int, named: bool) -> None:
-        self._bundle, self._manifest = bundle, manifest
+    def __init__(self, path: Path, bundle: Bundle, *, run: Path | None, max_batch: int, named: bool) -> None:
+        self._bundle, self._manifest, self._pin = path, bundle.manifest, bundle.sha256
         self._run, self._max_batch = run, max_batch
         self._named = named  # whether precisions were
         self._models: dict[tuple[str, str, int], VAE] = {}
@@ -70,7 +73,12 @@ class Engines:
         key = device, precision, threads
         if key not in self._models:
             self._models[key] = load_for(
-                self._bundle, device=device, precision=precision, threads=threads, max_batch=self._max_batch
+                self._bundle,
+                device=device,
+                precision=precision,
+                threads=threads,
+                max_batch=self._max_batch,
+                pin=self._pin,
             )
         return self._models[key]
 
@@ -99,7 +107,7 @@ class Engines:
             if self._saturates(device, precision):
                 return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")
             own = self.model(device, precision, threads) if path in OWN_PATHS else None
-            opened = open_engine(self._bundle, engine, run=self._run, max_batch=self._max_batch, vae=own)
+            opened = open_engine(self._bundle, engine, run=self._run, max_batch=self._max_batch, pin=self._pin, vae=own)
         except DeviceUnavailable as error:
             there = device.startswith("cuda") and not missing_for_cuda()  # so onnxruntime itself went elsewhere
             return Refusal("fell_back" if there else "unavailable", str(error))

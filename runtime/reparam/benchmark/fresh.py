@@ -23,9 +23,10 @@ _STATUS: Final = Path("/proc/self/status")
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which arm, and where its bundle is."""
+    """Which arm, and where its bundle is; pin is the sha256 of its manifest."""
 
     bundle: str
+    pin: str
     operation: Operation
     device: str
     precision: str
@@ -75,9 +76,10 @@ def measure(task: Task) -> Fresh:
     z = noise("normal", 0, few, manifest.latent.shape, stream="prior")
     feeds = Feeds(*inputs_of(manifest, len(few)), z).first(task.batch)
     engine = task.device, task.precision, task.path, task.threads
-    run = None if task.run is None else Path(task.run)
+    place, run = Path(task.bundle), None if task.run is None else Path(task.run)
     before, begin = _resident("VmRSS"), time.perf_counter_ns()
-    call = open_engine(Path(task.bundle), engine, run=run, max_batch=task.batch).call(task.operation, feeds)
+    opened = open_engine(place, engine, run=run, max_batch=task.batch, pin=task.pin)
+    call = opened.call(task.operation, feeds)
     ends = [time.perf_counter_ns()]
     for _ in range(2 + _MORE):
         call.run()

@@ -20,10 +20,10 @@ NO_INT8: Final = "this CPU has no instructions for int8 (VNNI, AMX or ARM's dot 
 _RETURNS: Final = "a call returns when its results are in numpy arrays"
 
 
-def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int) -> VAE:
-    """The model behind our own paths."""
+def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int, pin: str) -> VAE:
+    """The model behind our own paths; `pin` is the sha256 of the manifest that the report names."""
     known = cast("Literal['fp32', 'fp16', 'int8']", precision)
-    return load(bundle, device=device, precision=known, threads=threads, max_batch=max_batch)
+    return load(bundle, device=device, precision=known, threads=threads, max_batch=max_batch, expect_sha256=pin)
 
 
 def open_path(path: str, vae: VAE) -> Opened:
@@ -39,12 +39,14 @@ class Numpy:
     """Through `VAE.encode`, `decode` and `reconstruct`: what most callers do."""
 
     waits = _RETURNS
-    copies = "onnxruntime copies x, eps or z to the device and the results back; on the CPU nothing is copied"
+    copies = "none: onnxruntime reads the caller's arrays, and hands on those that it made"
+    copies_of_cards = "by onnxruntime, x, eps or z to the device and the results back"
     any_batch = True
 
     def __init__(self, vae: VAE) -> None:
         self._vae = vae
-        self.facts: Facts = facts_of(vae, waits=self.waits, copies=self.copies, any_batch=self.any_batch)
+        copies = self.copies if rows_of(vae).pair.device.kind == "cpu" else self.copies_of_cards
+        self.facts: Facts = facts_of(vae, waits=self.waits, copies=copies, any_batch=self.any_batch)
 
     def call(self, operation: Operation, feeds: Feeds) -> Call:
         """See `Opened`."""
@@ -97,7 +99,7 @@ class DevicePath(Numpy):
     """Through `VAE.device_arrays`: inputs lie on the device before, and results stay there."""
 
     waits = "onnxruntime waits for its own stream before a call returns; results stay on the device"
-    copies = "none; encode alone makes zeros for eps on the host"
+    copies = copies_of_cards = "none but of the zeros that encode takes for eps, which are made on the host"
 
     def __init__(self, vae: VAE) -> None:
         super().__init__(vae)

@@ -18,6 +18,7 @@ from reparam.benchmark.server import find_rate
 from reparam.benchmark.timing import affordable, latency_of, point_of, take_turns
 from reparam.vae import VAE
 
+_MOST_BYTES: Final = 2**28  # of rows of x for one call
 _MULTI: Final = 8  # rows of a query of MultiStream
 _OWN: Final = 0.8  # seconds of a process with a path of ours
 _OTHERS: Final = 5.0  # and with another library, which must be imported and may compile
@@ -29,8 +30,10 @@ def time_points(arms: Sequence[Measured], *, seconds: float, advance: Advance) -
     costs = {(index, batch): cost for index, arm in enumerate(arms) for batch, cost in arm.costs.items() if arm.timed}
     can = affordable(costs, seconds)
     calls = {key: arms[key[0]].calls[key[1]].run for key in costs if can[key]}
-    visits = take_turns(calls, seconds=seconds, advance=advance)
+    visits = take_turns(calls, seconds=seconds, advance=advance, failed=lambda key, error: arms[key[0]].lose(error))
     for index, batch in costs:
+        if not arms[index].timed:
+            continue
         reason = f"{len(costs)} points in {seconds:.0f} s leave it no room; give more --seconds or fewer --batches"
         arms[index].points[batch] = (
             point_of(batch, visits[index, batch]) if can[index, batch] else Point(batch=batch, reason=reason)
@@ -51,7 +54,11 @@ def scenarios(arms: Sequence[Measured], feeds: Feeds, wish: Wish, *, seconds: fl
     timed = [arm for arm in arms if arm.timed]
     for arm in timed:
         missing: dict[str, str] = {}
-        server = _server(arm, feeds, wish, seconds / len(timed))
+        try:
+            server = _server(arm, feeds, wish, seconds / len(timed))
+        except Exception as error:  # whatever keeps a library from going on
+            arm.lose(error)
+            continue
         if isinstance(server, str):
             missing["server"] = server
         single, multi, offline = _stream(arm, 1, 90), _stream(arm, _MULTI, 99), offline_of(arm)
@@ -117,7 +124,8 @@ def scale(arms: Sequence[Measured], feeds: Feeds, reference: VAE, *, seconds: fl
     def of_rows(arm: Measured, n: int) -> int:
         return arm.costs[largest] * n // largest
 
-    rows = {n * largest: feeds.first(n * largest) for n in CHUNKS}
+    most = max(largest, _MOST_BYTES // feeds.x[:1].nbytes)
+    rows = {n * largest: feeds.first(n * largest) for n in CHUNKS if n * largest <= most}
     for arm, found in _times(plain, rows, cost=of_rows, seconds=share, advance=advance):
         arm.scaling += (fit("rows", list(found), list(found.values())),)
     if not sizes:
@@ -150,20 +158,24 @@ def _times(
         for n in fed
         if arm.opened and can[index, n]
     }
-    visits = take_turns(calls, seconds=seconds, advance=advance)
+    visits = take_turns(calls, seconds=seconds, advance=advance, failed=lambda key, error: arms[key[0]].lose(error))
     for index, arm in enumerate(arms):
+        if not arm.timed:
+            continue
         found = {n: latency_of(visits[index, n]).p50_ns for n in fed if (index, n) in visits}
         if len(found) >= 3:
             yield arm, found
 
 
 def anew(arms: Sequence[Measured], wish: Wish) -> list[Measured]:
-    """Which arms begin again in a process: all that were timed, or of a quick benchmark one for each engine.
+    """Which arms begin again in a process: our own that were timed, and one of each other library, which take seconds.
 
-    The last operation first, which is reconstruct and runs both graphs.
+    Of a quick benchmark one of each engine: the last, which is reconstruct and runs both graphs.
     """
     timed = [arm for arm in reversed(arms) if arm.timed and arm.costs]
-    return list({arm.spec.engine: arm for arm in reversed(timed)}.values()) if wish.quick else timed
+    one = {arm.spec.engine: arm for arm in reversed(timed)}
+    own = [arm for arm in timed if arm.spec.path in OWN_PATHS and (not wish.quick or one[arm.spec.engine] is arm)]
+    return own + [arm for arm in one.values() if arm.spec.path not in OWN_PATHS]
 
 
 def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:
@@ -172,7 +184,7 @@ def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:
     return min(whole, (wish.seconds or 0) / 3)
 
 
-def begin_anew(arms: Sequence[Measured], bundle: Path, wish: Wish, *, end: float, advance: Advance) -> None:
+def begin_anew(arms: Sequence[Measured], bundle: Path, pin: str, wish: Wish, *, end: float, advance: Advance) -> None:
     """Arms in processes of their own, at their best batch; those that the time does not reach say so."""
     for arm in anew(arms, wish):
         offline = offline_of(arm)
@@ -185,6 +197,7 @@ def begin_anew(arms: Sequence[Measured], bundle: Path, wish: Wish, *, end: float
         spec = arm.spec
         task = Task(
             bundle=str(bundle),
+            pin=pin,
             operation=spec.operation,
             device=spec.device,
             precision=spec.precision,

@@ -80,6 +80,8 @@ def check(wish: Wish) -> None:
     ):
         if other := set(given) - set(known):
             raise OptionError(f"{name}: must be of {', '.join(known)}, got {', '.join(sorted(other))}")
+    if "auto" in wish.devices:
+        raise OptionError("--devices: auto is whatever is there; name what shall be measured, such as cpu,cuda")
     if any(batch < 1 for batch in wish.batches) or any(threads < 1 for threads in wish.threads):
         raise OptionError("--batches and --threads: must be whole numbers from 1 on")
     if wish.seconds is not None and not 1 <= wish.seconds <= 86400:

@@ -204,8 +204,8 @@ class Scenarios(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Fresh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An arm in a process of its own: what it costs to begin, and the most memory it takes, at one batch.
 
-    Host memory is resident: before the bundle is loaded (Python and libraries), and at the peak. first_call_ns is the
-    first of all calls, next_call_ns the second.
+    Host memory is resident: before (Python and numpy), and at the peak. load_ns is until a call can be made, with the
+    import of onnxruntime or torch; first_call_ns is the first of all calls, next_call_ns the second.
     """
 
     batch: Positive

@@ -56,7 +56,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
     full = plan.filled(wish, bundle.manifest, available_threads())
     engines = Engines(
         path,
-        bundle.manifest,
+        bundle,
         run=None if full.run is None else Path(full.run),
         max_batch=max(full.batches),
         named=bool(wish.precisions),
@@ -88,11 +88,15 @@ class Watch:
 
     def __init__(self, begin: float, seconds: float, advance: Callable[[int], None]) -> None:
         self.end: float = begin + seconds
+        self.seconds: float = seconds
         self._shown, self._advance = begin, advance
 
-    def left(self, keep: float = 0.0) -> float:
-        """Seconds until the end, without those that are kept for later; at least 0.1."""
-        return max(0.1, self.end - time.monotonic() - keep)
+    def share(self, of_rest: float, of_all: float, *, keep: float) -> float:
+        """Seconds of a phase: a share of what is left but for what is kept, and never below one of the whole.
+
+        So a compiler that took all the time makes a benchmark longer, not empty.
+        """
+        return max(of_rest * (self.end - time.monotonic() - keep), of_all * self.seconds)
 
     def show(self, _: float = 0.0) -> None:
         """Brings the bar to where the clock is."""
@@ -114,10 +118,10 @@ def _measured(bundle: Bundle, wish: Wish, engines: Engines, watch: Watch, path: 
         arms.append(admit(spec, engines, judge, feeds=feeds, batches=wish.batches, longest=_LONGEST * whole))
         watch.show()
     keep = phases.cost_of_new(arms, wish)
-    phases.time_points(arms, seconds=0.55 * watch.left(keep), advance=watch.show)
-    phases.scenarios(arms, feeds, wish, seconds=0.65 * watch.left(keep), advance=watch.show)
-    phases.scale(arms, feeds, reference, seconds=0.8 * watch.left(keep), advance=watch.show)
-    phases.begin_anew(arms, path, wish, end=watch.end, advance=watch.show)
+    phases.time_points(arms, seconds=watch.share(0.55, 0.2, keep=keep), advance=watch.show)
+    phases.scenarios(arms, feeds, wish, seconds=watch.share(0.65, 0.1, keep=keep), advance=watch.show)
+    phases.scale(arms, feeds, reference, seconds=watch.share(0.8, 0.03, keep=keep), advance=watch.show)
+    phases.begin_anew(arms, path, bundle.sha256, wish, end=max(watch.end, time.monotonic() + keep), advance=watch.show)
     return arms
 
 

@@ -1,5 +1,6 @@
 """A report as text for a terminal: the answers first, then the arms, then why the others are not among them."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ _HEAD: Final = (
     "peak",
     "error",
 )
+Fields = tuple[str, ...]  # of an arm's name, and the batch of a point
 _MOVES: Final = 12  # of a comparison that are listed
 
 
@@ -96,18 +98,38 @@ def _row(arm: Arm) -> tuple[str, ...]:
 
 def _missing(arms: Sequence[Arm]) -> list[str]:
     """Arms and points that were not timed, by reason; and what a star means."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Fields]] = {}
     for arm in arms:
         if arm.status != "timed":
-            reasons.setdefault(f"{arm.status.replace('_', ' ')}: {arm.reason}", []).append(arm.name)
+            reasons.setdefault(f"{arm.status.replace('_', ' ')}: {arm.reason}", []).append(_fields(arm))
         for point in arm.points:
             if point.reason is not None:
-                reasons.setdefault(f"not timed: {point.reason}", []).append(f"{arm.name}@{point.batch}")
+                reasons.setdefault(f"not timed: {point.reason}", []).append((*_fields(arm), str(point.batch)))
     loose = any(point.latency and not point.stable for arm in arms for point in arm.points)
     lines = ["* a batch of it did not come under the spread that was wanted"] if loose else []
     for reason, names in reasons.items():
-        lines += ["", reason, *(f"  {name}" for name in names)]
+        lines += ["", reason, *(f"  {each}" for each in together(names))]
     return lines
+
+
+def _fields(arm: Arm) -> Fields:
+    return arm.operation, arm.device, arm.precision, arm.path, f"t{arm.threads}"
+
+
+def together(names: Sequence[Fields]) -> list[str]:
+    """Names by their fields, in as few words as a shell would take, as {encode,decode}.cuda.fp32.numpy.t2.
+
+    Examples:
+        >>> together([("encode", "cpu"), ("decode", "cpu"), ("encode", "cuda")])
+        ['encode.{cpu,cuda}', 'decode.cpu']
+    """
+    columns = [list(dict.fromkeys(column)) for column in zip(*names, strict=True)]
+    if math.prod(map(len, columns)) == len(set(names)):
+        parts = [column[0] if len(column) == 1 else f"{{{','.join(column)}}}" for column in columns]
+        return [".".join(parts[:5]) + "".join(f"@{part}" for part in parts[5:])]
+    split = next(place for place, column in enumerate(columns) if len(column) > 1)
+    groups = [[name for name in names if name[split] == value] for value in columns[split]]
+    return [line for group in groups for line in together(group)]
 
 
 def _moves(comparison: Comparison) -> list[str]:

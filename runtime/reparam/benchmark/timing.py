@@ -60,6 +60,7 @@ def take_turns(
     seconds: float,
     clock: Clock | None = None,
     advance: Callable[[float], None] = lambda _: None,
+    failed: Callable[[Key, Exception], None] | None = None,
 ) -> dict[Key, list[Visit]]:
     """The visits of each call.
 
@@ -68,6 +69,7 @@ def take_turns(
         seconds: for all of them; at least three rounds are made.
         clock: None for the system's.
         advance: told how many seconds have passed, for progress.
+        failed: told of a call that raised, which has no turn after that; None lets the error through.
     """
     clock = clock or Clock()
     found: dict[Key, list[Visit]] = {key: [] for key in calls}
@@ -81,7 +83,14 @@ def take_turns(
         for key in order if turn % 2 else reversed(order):
             if turn >= FEWEST and clock.now() >= end:
                 break
-            found[key].append(_visit(calls[key], clock))
+            try:
+                found[key].append(_visit(calls[key], clock))
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(key, error)
+                del found[key]
+        order = [key for key in order if key in found]
         advance((clock.now() - begin) / 1e9)
         turn += 1
     return found
