@@ -2,8 +2,10 @@
 
 import re
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from reparam.benchmark.page import write_page
 from reparam.benchmark.report import Fresh, Report, read_report
 from reparam.errors import MissingExtra, OutputError
+from reparam.testing import tiny_bundle
 
 pytest.importorskip("matplotlib", reason="the page's plots need matplotlib, of the extra 'report'")
 
@@ -202,3 +205,26 @@ def test_a_page_that_cannot_be_written_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="make the folder first"):
         write_page(plain(EXAMPLE), tmp_path / "none" / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_a_page_beside_its_table(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    bundle, page = tiny_bundle(tmp_path / "tiny"), tmp_path / "page.html"
+    options = ("--devices", "cpu", "--operations", "decode", "--batches", "1,2,4", "--threads", "1", "--seconds", "2")
+    done = cli("benchmark", bundle, *options, "--paths", "numpy", "--page", page)
+    assert done.code == 0
+    assert "decode.cpu.fp32.numpy.t1" in done.out
+    seen = Page(page.read_text(encoding="utf-8"))
+    assert "Benchmark of tiny" in seen.text
+    assert len(seen.of("svg", "figure")) >= 3
+
+
+def test_the_command_refuses_a_page_without_matplotlib_before_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]
+) -> None:
+    bundle, page, out = tiny_bundle(tmp_path / "tiny"), tmp_path / "page.html", tmp_path / "report.json"
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = cli("benchmark", bundle, "--page", page, "--out", out)
+    assert done.code == MissingExtra.exit_code
+    assert "pip install 'reparam[report]'" in done.err
+    assert not page.exists()
+    assert not out.exists()

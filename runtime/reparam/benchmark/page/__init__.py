@@ -1,5 +1,5 @@
-"""A report as one HTML page that a person reads; `write_page` is all that others call."""
+"""A report as one HTML page that a person reads."""
 
-from reparam.benchmark.page.writing import write_page
+from reparam.benchmark.page.writing import check_page, write_page
 
-__all__ = ["write_page"]
+__all__ = ["check_page", "write_page"]

@@ -53,7 +53,7 @@ def groups(report: Report, looks: Looks) -> Iterator[Group]:
     )  # fmt: skip
     yield from _rods(
         report, "Memory of the host",
-        "Resident, in a process of its own. Hollow: before the bundle is loaded. Full: at the peak.",
+        "Resident, in a process of its own. Hollow: Python and numpy alone. Full: at the peak.",
         find=lambda arm: traces.host(arm, looks),
     )  # fmt: skip
     yield from _rods(

@@ -97,7 +97,7 @@ def server(arm: Arm, looks: Looks) -> Trace | None:
 
 
 def host(arm: Arm, looks: Looks) -> Trace | None:
-    """MiB of a process of its own, before the bundle is loaded and at the peak."""
+    """MiB of a process of its own, of Python and numpy alone and at the peak."""
     fresh = arm.fresh
     return _ends(arm, looks, fresh.host_before_bytes, fresh.host_peak_bytes) if fresh else None
 

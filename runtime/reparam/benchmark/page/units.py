@@ -33,9 +33,9 @@ def share(value: float) -> str:
 
 
 def power(value: float) -> str:
-    """A small number as 2×10⁻⁷; 0 as 0."""
-    if value == 0:
-        return "0"
+    """A small number as 2×10⁻⁷; 0 as 0, and what is 0.01 or more as it is."""
+    if value == 0 or value >= 0.00995:
+        return f"{value:.1g}"
     digits, exponent = f"{value:.0e}".split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"10{raised}" if digits == "1" else f"{digits}×10{raised}"

@@ -87,7 +87,7 @@ def failures(report: Report) -> ET.Element | None:
             extend(line, (element("code", name), " "))
         extend(line, (told,))
         listed.append(line)
-    return element("section", element("h2", "Refused"), listed, class_="failures")
+    return element("section", element("h2", "Refused or missed"), listed, class_="failures")
 
 
 def answers(report: Report) -> ET.Element:
