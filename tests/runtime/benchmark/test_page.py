@@ -138,6 +138,23 @@ def test_every_plot_says_in_words_what_it_shows_and_every_table_has_a_caption_an
     assert all(named["scope"] in ("col", "row", "rowgroup") for named in page.of("th"))
 
 
+def test_series_that_share_a_colour_differ_in_marker_and_dashes() -> None:
+    from reparam.benchmark.page.series import Looks
+
+    looks = Looks(EXAMPLE).all
+    assert len({look.colour for look in looks}) < len(looks)
+    assert len({(look.colour, look.marker) for look in looks}) == len(looks)
+    assert len({(look.colour, look.dash) for look in looks}) == len(looks)
+
+
+def test_the_choice_is_the_arm_of_ours_with_the_most_rows_a_second(example: str) -> None:
+    for operation in EXAMPLE.settings.operations:
+        own = [arm for arm in EXAMPLE.arms if arm.operation == operation and not arm.path.startswith("torch")]
+        best = max(point.rows_per_second or 0.0 for arm in own for point in arm.points)
+        top = Page(example).text.partition("Refused or missed")[0]
+        assert f"{best:,.0f} rows/s" in top
+
+
 def test_an_id_is_there_once_and_whatever_names_one_finds_it(example: str) -> None:
     elements = Page(example).elements
     ids = [named["id"] for _, named, _ in elements if "id" in named]

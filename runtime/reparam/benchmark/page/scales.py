@@ -46,7 +46,8 @@ def logarithmic(
     room = max(_ROOM * (high - low), 0.06)
     low, high = low - room, high + room
     if ticks:
-        places = list(ticks[:: -(-len(ticks) // _MOST)])
+        places = [tick for tick in ticks if low <= math.log10(tick) <= high] or [found[0]]
+        places = places[:: -(-len(places) // _MOST)]
     else:
         decades = range(math.floor(low), math.ceil(high) + 1)
         for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -62,7 +63,7 @@ def linear(highest: float, title: str, told: Callable[[float], str]) -> Scale:
     """From 0 to a little more than the highest value."""
     top = highest or 1.0
     step = 10.0 ** math.floor(math.log10(top))
-    step = next(step * part for part in (0.2, 0.25, 0.5, 1, 2) if top / (step * part) <= 5)
+    step = next(step * part for part in (0.25, 0.5, 1, 2, 2.5) if top / (step * part) <= 4)
     places = [step * place for place in range(int(top / step) + 1)]
     return Scale(title, 0, top * (1 + _ROOM), tuple(places), tuple(map(told, places)), log=False)
 

@@ -145,7 +145,7 @@ def missing(report: Report) -> ET.Element | None:
     if not found:
         return None
     rows = [(what, reason, _list(names)) for (what, reason), names in found.items()]
-    return table("What was not measured", ("", "why", "which"), [(None, rows)], words=3)
+    return table("What was not measured", ("what", "why", "which"), [(None, rows)], words=3)
 
 
 def _list(names: Sequence[str]) -> ET.Element:
@@ -205,7 +205,7 @@ def moves(comparison: Comparison) -> list[ET.Element]:
 
 
 def _moves(caption: str, found: Sequence[Move]) -> ET.Element:
-    head = ("arm", "", "batch", "before", "now", "change", "noise")
+    head = ("arm", "verdict", "batch", "before", "now", "change", "noise")
     rows = [
         (
             element("code", move.arm),

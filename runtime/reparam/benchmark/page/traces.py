@@ -9,7 +9,7 @@ from reparam.benchmark.page.series import Looks
 from reparam.benchmark.page.units import count, duration, memory, power, rate, worst
 from reparam.benchmark.report import Arm
 
-_ASIDE: Final = 1.05  # between neighbours at one batch, so that their thin lines do not cover each other
+_ASIDE: Final = 1.4  # between the outermost series at one batch, so that their thin lines do not cover each other
 _PLACES: Final = 40  # of a fitted line that is drawn as a curve
 
 
@@ -30,7 +30,7 @@ def latency(arm: Arm, looks: Looks) -> Trace | None:
     """Seconds of a call by batch, with a line up to the 99th percentile."""
     points = [(point, point.latency) for point in arm.points if point.latency and point.latency.p50_ns]
     look = looks.of(arm)
-    aside = _ASIDE ** (look.number - (len(looks.all) - 1) / 2)
+    aside = _ASIDE ** ((look.number + 0.5) / len(looks.all) - 0.5)
     return Trace(
         look=look,
         x=tuple(point.batch * aside for point, _ in points),
