@@ -245,3 +245,11 @@ def test_the_command_refuses_a_page_without_matplotlib_before_it_measures(
     assert "pip install 'reparam[report]'" in done.err
     assert not page.exists()
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("spread", "told"), [(0.31, "not settled, spread 31 %"), (0.02, "not settled, only 5 visits")])
+def test_a_choice_that_did_not_settle_says_so_and_why(spread: float, told: str, tmp_path: Path) -> None:
+    arm = EXAMPLE.arms[0]
+    loose = tuple(msgspec.structs.replace(point, stable=False, spread=spread) for point in arm.points)
+    arms = (msgspec.structs.replace(arm, points=loose),)
+    assert told in Page(written(msgspec.structs.replace(plain(EXAMPLE), arms=arms), tmp_path)).text

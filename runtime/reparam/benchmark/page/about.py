@@ -79,7 +79,7 @@ def method(report: Report, looks: Looks) -> list[ET.Element]:
         "Then all points took turns, one visit in each round, so that a machine's drift meets all alike.",
         "A visit begins with a pause and one call that does not count; percentiles are over all calls of all visits.",
         f"Rounds went on until the middle half of the visits' medians lay within {asked.spread_wanted:.0%}.",
-        "Where the time was up before that, a star or a hollow marker says so.",
+        "Where the time was up before that, or visits were too few to tell, a star or a hollow marker says so.",
         "The first call, the load and memory are those of a process of its own.",
         f"A service's rate is the highest whose 99th percentile, from arrival, is under {asked.server_bound_ms:g} ms.",
     ]

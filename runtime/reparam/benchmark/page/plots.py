@@ -44,7 +44,7 @@ def groups(report: Report, looks: Looks) -> Iterator[Group]:
     """All plots that the report has numbers for, in the order in which they are asked for; see `drawing.styled`."""
     wanted = f"{report.settings.spread_wanted:.0%}"
     yield from _plots(
-        report, "Throughput by batch", f"Rows a second at the median. Hollow: not settled to a spread under {wanted}.",
+        report, "Throughput by batch", f"Rows a second at the median. Hollow: not settled under a spread of {wanted}.",
         find=lambda arm: traces.throughput(arm, looks), x=_batches(report), y=_log("rows/s", prefixed()),
     )  # fmt: skip
     yield from _plots(

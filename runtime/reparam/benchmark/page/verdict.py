@@ -47,25 +47,26 @@ def _card(report: Report, operation: str) -> ET.Element | None:
             element("strong", rate(point.rows_per_second)),
             f" by {arm.path}{with_threads}",
             f", {price(cost)}" if cost else None,
-            _doubt(point),
+            _doubt(point, report),
         ),
         element(
             "p",
             element("strong", duration(first.latency.p50_ns if first.latency else None)),
             f" for {count(least, 'row')}, soonest by {soon.device} {soon.precision} {soon.path}",
-            _doubt(first),
+            _doubt(first, report),
         ),
         class_="card",
         aria_label=f"Best of those timed for {operation}",
     )
 
 
-def _doubt(point: Point) -> ET.Element | None:
-    return (
-        None
-        if point.stable
-        else element("span", f" · not settled, spread {share(point.spread or 0.0)}", class_="doubt")
-    )
+def _doubt(point: Point, report: Report) -> ET.Element | None:
+    """That a point did not settle, and why: its visits disagree, or are too few to tell."""
+    if point.stable:
+        return None
+    wide = point.spread is not None and point.spread >= report.settings.spread_wanted
+    why = f"spread {share(point.spread or 0.0)}" if wide else f"only {count(len(point.visits), 'visit')}"
+    return element("span", f" · not settled, {why}", class_="doubt")
 
 
 def failures(report: Report) -> ET.Element | None:
