@@ -1,6 +1,5 @@
 """`reparam benchmark`: which device, which precision, which batch."""
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 )
 @click.option("--compare", type=PATH, metavar="OLD.json", help="What moved since that report, against the noise.")
 @click.option("--out", type=PATH, metavar="REPORT.json", help="Write the whole report, raw samples included.")
-@click.option("--page", type=PATH, metavar="PAGE.html", help="Write it as a page with plots.")
+@click.option("--page", type=PATH, metavar="PAGE.html", help="Write it as a page with plots; needs the extra report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report in place of the table.")
 def benchmark(
     bundle: Path,
@@ -83,20 +82,23 @@ def benchmark(
     reparam benchmark models/digits --paths numpy,pinned --floor encode.cpu.fp32.pinned@1/encode.cpu.fp32.numpy=1
     """
     from reparam.benchmark import run as benchmarking
+    from reparam.benchmark.page import check_page, write_page
     from reparam.benchmark.plan import Wish
     from reparam.benchmark.report import encode_report, read_report
     from reparam.benchmark.table import table
     from reparam.files.atomic import check_place, write_bytes
 
-    for place in (out, page):
+    for place in (out, page):  # before minutes are spent on what is to be written there
         if place is not None:
-            check_place(place)  # before minutes are spent on what is to be written there
+            check_place(place)
+    if page is not None:
+        check_page()
     old = None if compare is None else read_report(compare)
     report = benchmarking.run(bundle, Wish(run=None if run is None else str(run), **wish), progress=progress, old=old)
     if out is not None:
         write_bytes(out, encode_report(report))
     if page is not None:
-        importlib.import_module("reparam.benchmark.page").write_page(report, page)
+        write_page(report, page)
     click.echo(encode_report(report).decode().rstrip() if as_json else table(report))
     _judge(report)
 
