@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from reparam.bundle.manifest import Input, Latent, Manifest, Role
+from reparam.bundle.reader import Bundle, believe
 from reparam.bundle.writer import check_target
+from reparam.engine.memory import MACHINE, check_memory
 from reparam.engine.pair import decoder_contract, encoder_contract
+from reparam.errors import BundleError, ExportError
 from reparam.verification import FOREIGN
-from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, with_graphs
+from reparam_export.bundling import bundle_name, clean, golden_of, proved, publish_bundle, trust_of, with_graphs
 from reparam_export.optimum.folder import DECODER, ENCODER, Config, Folder, opset_of, read_folder
 from reparam_export.optimum.originals import originals
 from reparam_export.optimum.surgery import decoder_of, encoder_of
@@ -69,11 +72,24 @@ def import_optimum(
     files, manifest = with_graphs(
         plan, {"encoder": encoder, "decoder": decoder}, shape_nodes, allow_operators=allow_operators
     )
+    _check_sizes(found, Bundle(manifest.name, manifest, files))
     progress("verify")
     files, manifest, pair = proved(files, manifest, originals(found, manifest), bound=FOREIGN)
     progress("publish")
     publish_bundle(target, manifest, files, pair)
     return manifest
+
+
+def _check_sizes(folder: Folder, bundle: Bundle) -> None:
+    """Refuses graphs that could not run, before the ones that came do."""
+    try:
+        check_memory(believe(bundle, trust=trust_of(bundle.manifest)), "fp32", MACHINE, on_host=True)
+    except BundleError as error:
+        levels = len(folder.config.block_out_channels)
+        raise ExportError(
+            f"{folder.place}: its graphs have no sizes that fit ({error}), but block_out_channels in config.json has "
+            f"{levels} levels, a factor of {2 ** (levels - 1)}; take the model's own"
+        ) from None
 
 
 def _plan(folder: Folder, name: str) -> Manifest:

@@ -3,6 +3,7 @@
 Field numbers are those of NodeProto and AttributeProto in onnx.proto3 (onnx 1.23).
 """
 
+import dataclasses
 import math
 import struct
 from typing import Final
@@ -197,7 +198,7 @@ def _small(data: bytes, first: int, last: int, where: str) -> Tensor:
     tensor = read_tensor(data, first, last)[1]
     if math.prod(tensor.shape) * SIZES[tensor.dtype] > _LARGEST_CONSTANT:
         raise ValueError(f"{where} must have at most {_LARGEST_CONSTANT} bytes; weights are initializers")
-    return tensor
+    return dataclasses.replace(tensor, values=tensor.known(data))
 
 
 def _numbers(data: bytes, values: list[wire.Field]) -> tuple[int, ...]:

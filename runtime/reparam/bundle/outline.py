@@ -27,7 +27,7 @@ class Tensor:
         dtype: of onnx.proto3.
         shape: sizes, each from 0 to 2^31 - 1.
         first: where its raw bytes begin.
-        values: of a tensor that has typed data in place of raw bytes, where they are few; None otherwise.
+        values: of a tensor without raw bytes, and of an attribute, where they are few; None otherwise.
     """
 
     dtype: int
