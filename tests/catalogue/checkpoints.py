@@ -1,5 +1,6 @@
 """What may be wrong with a training run, when it is begun, gone on with, or read."""
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -31,7 +32,9 @@ def finished() -> Path:
 
     digits = load("digits")
     config = config_for(digits, net="mlp", hidden=(8,), latent=2)
-    folder = Path(tempfile.mkdtemp(prefix="reparam-catalogue-")) / "run"
+    made = tempfile.mkdtemp(prefix="reparam-catalogue-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    folder = Path(made) / "run"
     fit(
         digits,
         config,
