@@ -1,9 +1,10 @@
 """Sizes of operators that move, cut, repeat and name values: shapes are their subject."""
 
+import itertools
 import math
 from typing import Final, cast
 
-from reparam.bundle.outline import FLOAT32, INT64, SIZES
+from reparam.bundle.outline import FLOAT32, INT64, SIZES, Number
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import Call, Shape, Sized, axes_of, axis_of, broadcast, known, listed, same
 
@@ -105,7 +106,8 @@ def _transpose(call: Call) -> list[Sized]:
         order = tuple(reversed(range(len(x.shape))))
     if sorted(order) != list(range(len(x.shape))):
         raise ValueError(f"perm {list(order)} is no order of {len(x.shape)} axes")
-    return [Sized(x.dtype, tuple(x.shape[axis] for axis in order))]
+    moved = [range(0, side * step, step) for side, step in zip(x.shape, _steps(x.shape), strict=True)]
+    return [known(x.dtype, tuple(x.shape[axis] for axis in order), _taken(x, [moved[axis] for axis in order]))]
 
 
 def _blocks(call: Call) -> list[Sized]:
@@ -165,12 +167,24 @@ def _slice(call: Call) -> list[Sized]:
     steps = call.integers(4) if call.optional(4) is not None else (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or any(not 0 < abs(step) < _FAR for step in steps):
         raise ValueError("starts, ends, axes and steps must be lists of one length, no step 0")
-    shape, cut = list(x.shape), slice(None)
+    kept = [range(0, side * stride, stride) for side, stride in zip(x.shape, _steps(x.shape), strict=True)]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        cut = slice(start, end, step) if end >= -shape[axis] or step > 0 else slice(start, None, step)
-        shape[axis] = len(range(*cut.indices(shape[axis])))
-    few = x.values is not None and len(shape) == 1
-    return [known(x.dtype, tuple(shape), x.values[cut] if few and x.values is not None else None)]
+        side = x.shape[axis]
+        cut = slice(start, end, step) if end >= -side or step > 0 else slice(start, None, step)
+        kept[axis] = kept[axis][cut]
+    return [known(x.dtype, tuple(map(len, kept)), _taken(x, kept))]
+
+
+def _steps(shape: Shape) -> list[int]:
+    """How far apart neighbours of each axis lie; 1 where there are no values."""
+    return [max(1, math.prod(shape[axis + 1 :])) for axis in range(len(shape))]
+
+
+def _taken(x: Sized, places: list[range]) -> list[Number] | None:
+    """The numbers of x at these distances along each axis, in their order, where they are known."""
+    if x.values is None:
+        return None
+    return [x.values[sum(place)] for place in itertools.product(*places)]
 
 
 def _gather(call: Call) -> list[Sized]:
