@@ -52,7 +52,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
     floors = [parse(each) for each in wish.floors]
     begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
     started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    bundle = read_bundle(path, golden=True)
+    bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256)
     full = plan.filled(wish, bundle.manifest, available_threads())
     engines = Engines(
         path,
