@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 with atheris.instrument_imports(include=["reparam"]):
     from reparam.bundle.gate import Promised, check_graph
@@ -50,7 +51,7 @@ def array(data: bytes) -> None:
     file = FOLDER / "x.npy"
     file.write_bytes(data)
     with contextlib.suppress(ReparamError):
-        npy.read(file).sum()
+        np.asarray(npy.read(file)).sum()
 
 
 TARGETS = {"gate": gate, "manifest": manifest, "npy": array}

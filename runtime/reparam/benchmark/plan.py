@@ -33,6 +33,7 @@ class Wish:
         seed: of the arrival times of queries.
         bound_ms: latency that Server's 99th percentile must stay under.
         floors: speeds that must be reached, see `reparam.benchmark.floors`.
+        expect_sha256: of the manifest, as `reparam.load` takes it.
     """
 
     devices: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Wish:
     seed: int = 0
     bound_ms: float = 10.0
     floors: tuple[str, ...] = ()
+    expect_sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,9 +34,7 @@ _DISTINCT: Final = 0.01  # of all the time, for the rows of the reference
 _OVERHEAD: Final = 0.2  # seconds
 
 
-def run(
-    path: Path, wish: Wish, *, progress: Progress, old: Report | None = None, expect_sha256: str | None = None
-) -> Report:
+def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None) -> Report:
     """Measures a bundle.
 
     Args:
@@ -44,7 +42,6 @@ def run(
         wish: what is asked for.
         progress: makes a bar of a length and a label, which is advanced by tenths of a second.
         old: a report to hold the new one against.
-        expect_sha256: as of `reparam.load`.
 
     Raises:
         OptionError: a wish that no machine could grant.
@@ -55,7 +52,7 @@ def run(
     floors = [parse(each) for each in wish.floors]
     begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
     started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    bundle = read_bundle(path, golden=True, expect_sha256=expect_sha256)
+    bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256)
     full = plan.filled(wish, bundle.manifest, available_threads())
     engines = Engines(
         path,

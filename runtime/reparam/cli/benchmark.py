@@ -67,7 +67,6 @@ def benchmark(
     page: Path | None,
     as_json: bool,
     run: Path | None,
-    expect_sha256: str | None,
     **wish: Any,
 ) -> None:
     """Measure BUNDLE here: every device, precision, path and batch in turn, each held against fp32 on the CPU first.
@@ -95,13 +94,7 @@ def benchmark(
     if page is not None:
         check_page()
     old = None if compare is None else read_report(compare)
-    report = benchmarking.run(
-        bundle,
-        Wish(run=None if run is None else str(run), **wish),
-        progress=progress,
-        old=old,
-        expect_sha256=expect_sha256,
-    )
+    report = benchmarking.run(bundle, Wish(run=None if run is None else str(run), **wish), progress=progress, old=old)
     if out is not None:
         write_bytes(out, encode_report(report))
     if page is not None:

@@ -237,6 +237,16 @@ def test_a_library_that_nobody_offers_is_an_arm_with_its_reason(folder: Path, cl
     assert "unavailable: no package gives the benchmark arm 'jax'" in done.out
 
 
+def test_a_bundle_that_is_not_the_one_expected_is_refused_before_anything_is_measured(folder: Path) -> None:
+    from reparam.benchmark.plan import Wish
+    from reparam.benchmark.run import run
+    from reparam.cli.common import progress
+    from reparam.errors import BundleError
+
+    with pytest.raises(BundleError, match="sha256"):
+        run(folder, Wish(expect_sha256="0" * 64), progress=progress)
+
+
 def test_a_plain_autoencoder_is_held_and_timed_by_its_z(tmp_path: Path, cli: Callable[..., Any]) -> None:
     plain = tiny_bundle(tmp_path / "plain", deterministic=True)
     short = ("--precisions", "fp32", "--paths", "numpy,pinned,device", "--batches", "1,2", "--seconds", "1", "--quick")
