@@ -18,6 +18,7 @@ from reparam.bundle.golden import decode_golden
 from reparam.bundle.manifest import Manifest
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.engine.device import Device
+from reparam.engine.instructions import has_int8
 from reparam.engine.pair import Pair
 from reparam.verification import BOUNDS, compare
 from reparam_train.model import VAE
@@ -26,7 +27,7 @@ from reparam_train.options import VAEConfig
 ROOT = Path(__file__).resolve().parents[2]
 OLD = Path(os.environ.get("REPARAM_ONNXRUNTIME_118", ROOT / ".venv-ort118" / "bin" / "python"))
 SCRIPT = Path(__file__).with_name("golden_outputs.py")
-BUNDLES = ["digits", "mnist", "conv", "spatial", "imported", "int8"]
+BUNDLES = ["digits", "mnist", "conv", "spatial", "imported", "smaller"]
 Outputs = dict[str, npt.NDArray[Any]]
 
 pytestmark = pytest.mark.skipif(
@@ -42,12 +43,12 @@ def places(bundles: dict[str, tuple[VAE, Path]], tmp_path_factory: pytest.TempPa
     reparam_export.export(VAE.build(config, seed=3), folder / "spatial")
     small = VAEConfig(net="conv", input_shape=(3, 16, 16), latent=5, hidden=(16, 32))
     x = np.random.default_rng(3).random((32, 3, 16, 16), np.float32)
-    precisions = ("fp32", "fp16", "int8")
+    precisions = ("fp32", "fp16", "int8") if has_int8() else ("fp32", "fp16")
     model = VAE.build(small, seed=7)
-    reparam_export.export(model, folder / "int8", precision=precisions, calibrate=x, keep_slower=True)
+    reparam_export.export(model, folder / "smaller", precision=precisions, calibrate=x, keep_slower=True)
     reparam_export.import_optimum(peers(folder / "peer").write(), folder / "imported")
     shipped = [ROOT / "models" / name for name in BUNDLES[:2]]
-    return [*shipped, bundles["conv-gaussian-scaled"][1], folder / "spatial", folder / "imported", folder / "int8"]
+    return [*shipped, bundles["conv-gaussian-scaled"][1], folder / "spatial", folder / "imported", folder / "smaller"]
 
 
 def run(python: Path | str, places: list[Path], out: Path) -> tuple[str, Outputs]:
@@ -114,6 +115,8 @@ def test_every_precision_stays_on_both_within_its_manifests_bound(
     bundle, manifest = read(places[number])
     golden = decode_golden(bundle.files[manifest.golden.file], manifest, where="golden.npz")
     for precision in manifest.precisions:
+        if precision == "int8" and not has_int8():  # its products saturate, as `verify` says where it leaves it out
+            continue
         bound = next((done.bound for done in manifest.verification if done.precision == precision), BOUNDS["fp32"])
         for case, arrays in golden.items():
             head, tail = f"{number}/{precision}/", f"_{case}"

@@ -12,8 +12,9 @@ import onnx
 from reparam.bundle.golden import Case, Vectors
 from reparam.bundle.manifest import PRECISIONS, Graph, Manifest, Precision, Role, Variant, Verification
 from reparam.bundle.reader import Bundle, believe
+from reparam.engine.instructions import NO_INT8, has_int8
 from reparam.engine.pair import Pair, decoder_contract, encoder_contract, start_pair
-from reparam.errors import OptionError, VerificationError
+from reparam.errors import DeviceUnavailable, OptionError, VerificationError
 from reparam.verification import BOUNDS, compare
 from reparam_export.bundling import clean, serialise, sha256, trust_of
 from reparam_export.passes.stamp import stamp
@@ -50,6 +51,7 @@ def wanted(precision: Sequence[Precision], calibrate: object, *, keep_slower: bo
 
     Raises:
         OptionError: an unknown precision, none, int8 without rows to calibrate it on, or what fp32 has no use for.
+        DeviceUnavailable: int8, on a CPU whose products would not be those of the graph.
     """
     names = {str(name) for name in ([precision] if isinstance(precision, str) else precision)}
     found: tuple[Precision, ...] = tuple(known for known in PRECISIONS if known in names)
@@ -61,6 +63,10 @@ def wanted(precision: Sequence[Precision], calibrate: object, *, keep_slower: bo
         raise OptionError("calibrate: is for fp16 and int8, got precision fp32 alone; add one or leave calibrate out")
     if keep_slower and found == ("fp32",):
         raise OptionError("keep_slower: is for fp16 and int8, got precision fp32 alone; add one or leave it out")
+    if "int8" in found and not has_int8():
+        raise DeviceUnavailable(
+            f"precision: int8 cannot be proved here: {NO_INT8}; export it on another, or leave it out"
+        )
     return Wanted(found, keep_slower=keep_slower)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reparam.benchmark.opened import GROUP, Opened
-from reparam.benchmark.paths import NO_INT8, load_for, open_path
+from reparam.benchmark.paths import load_for, open_path
 from reparam.benchmark.plan import OWN_PATHS
+from reparam.bundle.manifest import Trust
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import missing_for_cuda
-from reparam.engine.instructions import has_int8
+from reparam.engine.instructions import NO_INT8, has_int8
 from reparam.errors import DeviceUnavailable, MissingExtra, ReparamError
 from reparam.vae import VAE
 
@@ -32,7 +33,7 @@ def told(error: Exception) -> str:
 
 
 def open_engine(
-    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, vae: VAE | None = None
+    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, trust: Trust, vae: VAE | None = None
 ) -> Opened:
     """One path of one device, precision and number of threads.
 
@@ -42,6 +43,7 @@ def open_engine(
         run: a training run, for other libraries' arms.
         max_batch: rows of the largest call.
         pin: sha256 of the bundle's manifest.
+        trust: as `reparam.load` takes it.
         vae: the model behind our own paths where it is loaded already.
 
     Raises:
@@ -49,8 +51,17 @@ def open_engine(
     """
     device, precision, path, threads = engine
     if path in OWN_PATHS:
-        own = vae or load_for(bundle, device=device, precision=precision, threads=threads, max_batch=max_batch, pin=pin)
-        return open_path(path, own)
+        if vae is None:
+            vae = load_for(
+                bundle,
+                device=device,
+                precision=precision,
+                threads=threads,
+                max_batch=max_batch,
+                pin=pin,
+                trust=trust,
+            )
+        return open_path(path, vae)
     for entry in importlib.metadata.entry_points(group=GROUP, name=path):
         made: Any = entry.load()
         opened: Opened = made(bundle, device=device, precision=precision, threads=threads, run=run)
@@ -61,9 +72,12 @@ def open_engine(
 class Engines:
     """Every engine of a benchmark, opened once; our own paths of one device, precision and threads share a model."""
 
-    def __init__(self, path: Path, bundle: Bundle, *, run: Path | None, max_batch: int, named: bool) -> None:
+    def __init__(
+        self, path: Path, bundle: Bundle, *, run: Path | None, max_batch: int, named: bool, trust: Trust
+    ) -> None:
         self._bundle, self._manifest, self._pin = path, bundle.manifest, bundle.sha256
         self._run, self._max_batch = run, max_batch
+        self._trust: Trust = trust
         self._named = named  # whether precisions were
         self._models: dict[tuple[str, str, int], VAE] = {}
         self._opened: dict[Engine, Opened | Refusal] = {}
@@ -79,6 +93,7 @@ class Engines:
                 threads=threads,
                 max_batch=self._max_batch,
                 pin=self._pin,
+                trust=self._trust,
             )
         return self._models[key]
 
@@ -107,7 +122,15 @@ class Engines:
             if self._saturates(device, precision):
                 return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")
             own = self.model(device, precision, threads) if path in OWN_PATHS else None
-            opened = open_engine(self._bundle, engine, run=self._run, max_batch=self._max_batch, pin=self._pin, vae=own)
+            opened = open_engine(
+                self._bundle,
+                engine,
+                run=self._run,
+                max_batch=self._max_batch,
+                pin=self._pin,
+                trust=self._trust,
+                vae=own,
+            )
         except DeviceUnavailable as error:
             there = device.startswith("cuda") and not missing_for_cuda()  # so onnxruntime itself went elsewhere
             return Refusal("fell_back" if there else "unavailable", str(error))

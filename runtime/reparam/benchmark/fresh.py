@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from reparam.benchmark.report import Fresh, Operation
+from reparam.bundle.manifest import Trust
 from reparam.errors import ReparamError
 
 _MORE: Final = 3  # calls after the second, until memory has reached its peak
@@ -27,6 +28,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     bundle: str
     pin: str
+    trust: Trust
     operation: Operation
     device: str
     precision: str
@@ -71,14 +73,14 @@ def measure(task: Task) -> Fresh:
     from reparam.bundle.reader import read_bundle
     from reparam.laws import noise
 
-    manifest = read_bundle(task.bundle, precisions=()).manifest
+    manifest = read_bundle(task.bundle, precisions=(), trust=task.trust).manifest
     few = range(min(task.batch, _DISTINCT))
     z = noise("normal", 0, few, manifest.latent.shape, stream="prior")
     feeds = Feeds(*inputs_of(manifest, len(few)), z).first(task.batch)
     engine = task.device, task.precision, task.path, task.threads
     place, run = Path(task.bundle), None if task.run is None else Path(task.run)
     before, begin = _resident("VmRSS"), time.perf_counter_ns()
-    opened = open_engine(place, engine, run=run, max_batch=task.batch, pin=task.pin)
+    opened = open_engine(place, engine, run=run, max_batch=task.batch, pin=task.pin, trust=task.trust)
     call = opened.call(task.operation, feeds)
     ends = [time.perf_counter_ns()]
     for _ in range(2 + _MORE):

@@ -7,23 +7,25 @@ from typing import Any, Final, Literal, cast
 from reparam.benchmark.feeds import Array, Feeds
 from reparam.benchmark.opened import Call, Facts, Opened
 from reparam.benchmark.report import Operation
+from reparam.bundle.manifest import Trust
 from reparam.engine.device import CPU
 from reparam.engine.info import Placement
-from reparam.engine.instructions import has_int8
+from reparam.engine.instructions import NO_INT8, has_int8
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import OptionError
 from reparam.face.base import rows_of
 from reparam.posterior import Posterior
 from reparam.vae import VAE, load
 
-NO_INT8: Final = "this CPU has no instructions for int8 (VNNI, AMX or ARM's dot product), its products may saturate"
 _RETURNS: Final = "a call returns when its results are in numpy arrays"
 
 
-def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int, pin: str) -> VAE:
+def load_for(bundle: Path, *, device: str, precision: str, threads: int, max_batch: int, pin: str, trust: Trust) -> VAE:
     """The model behind our own paths; `pin` is the sha256 of the manifest that the report names."""
     known = cast("Literal['fp32', 'fp16', 'int8']", precision)
-    return load(bundle, device=device, precision=known, threads=threads, max_batch=max_batch, expect_sha256=pin)
+    return load(
+        bundle, device=device, precision=known, threads=threads, max_batch=max_batch, expect_sha256=pin, trust=trust
+    )
 
 
 def open_path(path: str, vae: VAE) -> Opened:

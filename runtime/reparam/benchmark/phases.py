@@ -198,6 +198,7 @@ def begin_anew(arms: Sequence[Measured], bundle: Path, pin: str, wish: Wish, *, 
         task = Task(
             bundle=str(bundle),
             pin=pin,
+            trust=wish.trust,
             operation=spec.operation,
             device=spec.device,
             precision=spec.precision,

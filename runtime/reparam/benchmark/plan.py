@@ -4,7 +4,7 @@ import dataclasses
 from typing import Final
 
 from reparam.benchmark.report import OPERATIONS, Operation
-from reparam.bundle.manifest import PRECISIONS, Manifest, Precision
+from reparam.bundle.manifest import PRECISIONS, Manifest, Precision, Trust
 from reparam.errors import OptionError
 
 OWN_PATHS: Final = ("numpy", "pinned", "device", "cuda-graph")
@@ -34,6 +34,7 @@ class Wish:
         bound_ms: latency that Server's 99th percentile must stay under.
         floors: speeds that must be reached, see `reparam.benchmark.floors`.
         expect_sha256: of the manifest, as `reparam.load` takes it.
+        trust: as `reparam.load` takes it.
     """
 
     devices: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Wish:
     bound_ms: float = 10.0
     floors: tuple[str, ...] = ()
     expect_sha256: str | None = None
+    trust: Trust = "strict"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
     floors = [parse(each) for each in wish.floors]
     begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
     started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256)
+    bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256, trust=wish.trust)
     full = plan.filled(wish, bundle.manifest, available_threads())
     engines = Engines(
         path,
@@ -60,6 +60,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
         run=None if full.run is None else Path(full.run),
         max_batch=max(full.batches),
         named=bool(wish.precisions),
+        trust=wish.trust,
     )
     try:
         with progress(int(_TENTHS * (full.seconds or 0)), "benchmark") as advance:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reparam.cli.common import PATH, bundle_argument, progress
+from reparam.cli.common import PATH, bundle_argument, progress, trust_option
 
 if TYPE_CHECKING:
     from reparam.benchmark.report import Report
@@ -58,6 +58,7 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 @click.option("--compare", type=PATH, metavar="OLD.json", help="What moved since that report, against the noise.")
 @click.option("--out", type=PATH, metavar="REPORT.json", help="Write the whole report, raw samples included.")
 @click.option("--page", type=PATH, metavar="PAGE.html", help="Write it as a page with plots; needs the extra report.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report in place of the table.")
 def benchmark(
     bundle: Path,

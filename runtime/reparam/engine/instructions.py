@@ -6,6 +6,7 @@ from typing import Final
 
 # Names in /proc/cpuinfo: VNNI in its three encodings and AMX on x86, the dot product on ARM.
 _INT8: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
+NO_INT8: Final = "this CPU has no instructions for int8 (VNNI, AMX or ARM's dot product), its products may saturate"
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
