@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from reparam.engine.instructions import NO_INT8, has_int8
 from reparam_export.passes.aligned import align_channels
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
@@ -154,6 +155,7 @@ def test_a_shuffle_whose_values_leave_the_graph_keeps_its_place() -> None:
     assert list(model.graph.node) == nodes
 
 
+@pytest.mark.skipif(not has_int8(), reason=NO_INT8)
 @pytest.mark.parametrize("channels", [1, 3, 4, 6])
 def test_channels_of_zeros_change_nothing(channels: int) -> None:
     weight = np.random.default_rng(1).integers(-127, 128, (5, channels, 3, 3), np.int8)
