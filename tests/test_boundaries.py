@@ -57,7 +57,7 @@ FLOORS = [
     {"evaluation"},
     {"face", "verification", "pictures", "testing"},
     {"vae"},
-    {"jobs", "batching"},
+    {"jobs", "batching", "benchmark"},
     {"cli"},
 ]
 

@@ -1,22 +1,15 @@
-"""Keyed inputs: x and eps that a source model and its graphs are compared on, the same for every export.
+"""Keyed inputs: x and eps that a source model and its graphs are compared on, the same for every export."""
 
-x is made from the noise of this project over the value range of training, never taken from anyone's data, so that a
-published bundle shows no row of a training set.
-"""
-
-import math
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 import reparam
-from reparam.arrays import FloatArray
 from reparam.bundle.golden import Case, Vectors
-from reparam.bundle.manifest import Input, Latent, Likelihood, Manifest, Mixed, sized
+from reparam.bundle.keyed import SEED, keyed_rows
+from reparam.bundle.manifest import Input, Latent, Likelihood, Manifest, sized
 
-_SEED: Final = 0
 CHECKED: Final = (1, 3, 5)  # batch sizes that are verified
 KEPT: Final = (1, 3)  # batch sizes that golden.npz keeps
 GOLDEN_BYTES: Final = 1 << 20
@@ -69,27 +62,7 @@ def keyed_inputs(source: Described, rows: range, size: tuple[int, int] | None = 
     x = keyed_rows(rows, source, shape)
     if source.latent.noise is None:
         return {"x": x}
-    return {"x": x, "eps": reparam.noise(source.latent.noise, _SEED, rows, latent)}
-
-
-def keyed_rows(rows: range, source: Described, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Rows [n, *shape]: uniform over the value range, or normal where none is known, in a table's own units."""
-    low, high = source.input.low, source.input.high
-    if source.input.dtype == "uint8":
-        low, high = 0.0, 255.0
-    if low is None or high is None:
-        return _in_units(reparam.noise("normal", _SEED, rows, shape, stream="data"), source.likelihood)
-    uniform = reparam.noise("uniform", _SEED, rows, shape, stream="data")  # [-sqrt 3, sqrt 3]
-    unit = (uniform / np.float32(2 * math.sqrt(3)) + np.float32(0.5)).clip(0, 1)
-    return (np.float32(low) + np.float32(high - low) * unit).astype(source.input.dtype)
-
-
-def _in_units(x: FloatArray, likelihood: Likelihood | None) -> FloatArray:
-    """The columns of a table [n, width] from standard normal ones; other rows as they are."""
-    if isinstance(likelihood, Mixed):
-        for column in likelihood.columns:
-            x[:, column.start : column.stop] = x[:, column.start : column.stop] * column.scale + column.shift
-    return x
+    return {"x": x, "eps": reparam.noise(source.latent.noise, SEED, rows, latent)}
 
 
 def small(manifest: Manifest) -> Manifest:

@@ -53,26 +53,52 @@ def compare(pair: Pair, cases: Mapping[Case, Vectors], *, bound: Bound) -> dict[
         found |= dict(zip(decoded, pair.decoder.run(decoded, {"z": wanted["z"]}), strict=True))
         (found["round_trip"],) = pair.decoder.run(["x_hat"], {"z": found["z"]})
         for name, array in found.items():
-            error = _error(name, case, array, wanted["x_hat" if name == "round_trip" else name], bound)
+            error = held(name, array, wanted["x_hat" if name == "round_trip" else name], bound, at=_at(case))
             old = worst.get(name, error)
             worst[name] = Worst(absolute=max(old.absolute, error.absolute), relative=max(old.relative, error.relative))
     return worst
 
 
-def _error(name: str, case: Case, found: npt.NDArray[Any], wanted: npt.NDArray[Any], bound: Bound) -> Worst:
-    at = f"at batch {case.batch}" + ("" if case.size is None else f" and {case.size[0]} x {case.size[1]}")
+def _at(case: Case) -> str:
+    return f"at batch {case.batch}" + ("" if case.size is None else f" and {case.size[0]} x {case.size[1]}")
+
+
+def held(
+    name: str,
+    found: npt.NDArray[Any],
+    wanted: npt.NDArray[Any],
+    bound: Bound,
+    *,
+    at: str,
+    source: str = "the source model",
+    graph: str = "the graph",
+) -> Worst:
+    """The worst error of one output.
+
+    Args:
+        name: what it is called.
+        found: what was computed.
+        wanted: what its source gives.
+        bound: as of `compare`.
+        at: at which batch, and size, in words for messages.
+        source: whose values `wanted` are, in words.
+        graph: whose values `found` are.
+
+    Raises:
+        VerificationError: another shape, a value that is not finite, or one outside the bound.
+    """
     if found.shape != wanted.shape:
         raise VerificationError(f"{name}: shape must be {list(wanted.shape)}, got {list(found.shape)} {at}")
     level = 1.0 if wanted.dtype == np.uint8 else 0.0  # a value halfway between two levels may go to either
     found, wanted = found.astype(np.float64), wanted.astype(np.float64)
-    for whose, values in (("the source model", wanted), ("the graph", found)):
+    for whose, values in ((source, wanted), (graph, found)):
         if not np.isfinite(values).all():
             raise VerificationError(f"{name}: {whose} gives a value that is not finite, {at}")
     distance = np.abs(found - wanted)
     scale = float(np.abs(wanted).max()) if wanted.size else 0.0
     if (distance > level + bound.absolute + bound.relative * np.abs(wanted) + bound.largest * scale).any():
         raise VerificationError(
-            f"{name}: differs from the source model by up to {distance.max():.3g} {at}, allowed is {told(bound)}"
+            f"{name}: differs from {source} by up to {distance.max():.3g} {at}, allowed is {told(bound)}"
         )
     absolute = float(distance.max()) if distance.size else 0.0
     return Worst(absolute=absolute, relative=absolute / scale if scale else 0.0)

@@ -25,7 +25,14 @@ MOST_BYTES: Final = 2**24  # of a value
 TRIES: Final = 12  # at a node whose shapes fit
 OPSETS: Final = (13, 14, 15, 16, 17, 18)
 
-SINCE: Final = {"Mish": 18, "GroupNormalization": 18, "HardSwish": 14, "Trilu": 14, "LayerNormalization": 17}
+SINCE: Final = {
+    "Mish": 18,
+    "GroupNormalization": 18,
+    "HardSwish": 14,
+    "CastLike": 15,
+    "Trilu": 14,
+    "LayerNormalization": 17,
+}
 
 FLOATS: Final = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-5, 1e-45, 3.4e38, -3.4e38, float("inf"), float("-inf"), float("nan"))
 FAR: Final = (0, 1, -1, 2**31 - 1, -(2**31), 2**31, 2**62, 2**63 - 1, -(2**63), 1000, 65536)

@@ -111,7 +111,7 @@ def test_the_memory_that_one_row_needs_must_be_there(onnx: Any, making: Making) 
 def test_products_of_constants_are_bounded_since_they_are_computed_while_loading(onnx: Any, making: Making) -> None:
     nodes = [onnx.node("MatMul", f"{'w' if place == 0 else f'm{place - 1}'} w", f"m{place}") for place in range(600)]
     folder = making(*nodes, onnx.node("Relu", "x", "mean"), tensors=(floats(onnx, "w", 256, 256),))
-    with pytest.raises(BundleError, match="computes more than 4294967296 products of constants"):
+    with pytest.raises(BundleError, match="computes more than 1073741824 products of constants"):
         reparam.load(folder, device="cpu")
 
 
@@ -134,6 +134,34 @@ def test_whole_numbers_are_divided_by_positive_ones_alone(onnx: Any, making: Mak
     nodes = [onnx.node("Shape", "x", "s"), onnx.node("Div", "s d", "e"), onnx.node("Relu", "x", "mean")]
     with pytest.raises(BundleError, match="divides whole numbers by what is not known to be positive"):
         reparam.load(making(*nodes, tensors=(onnx.integers("d", divisor),)), device="cpu")
+
+
+def test_whole_numbers_are_not_divided_by_what_follows_from_the_rows(onnx: Any, making: Making) -> None:
+    axis = onnx.message((1, "end"), (20, 2), (3, 1))
+    nodes = [
+        onnx.node("Shape", "x", "rows", (5, axis)),
+        onnx.node("Sub", "three rows", "d"),  # 2 for one row, 0 for three
+        onnx.node("Div", "three d", "e"),
+        onnx.node("Relu", "x", "mean"),
+    ]
+    with pytest.raises(BundleError, match="Div: divides whole numbers by what follows from x, which may be 0"):
+        reparam.load(making(*nodes, tensors=(onnx.integers("three", 3),)), device="cpu")
+
+
+def test_memory_grows_no_faster_than_rows(onnx: Any, making: Making) -> None:
+    end = onnx.message((1, "end"), (20, 2), (3, 1))
+    nodes = [
+        onnx.node("Shape", "x", "rows", (5, end)),
+        onnx.node("Mul", "rows wide", "many"),
+        onnx.node("Expand", "one many", "line"),
+        onnx.node("Unsqueeze", "line axis", "column"),
+        onnx.node("Add", "line column", "square"),
+        onnx.node("Relu", "x", "mean"),
+    ]
+    tensors = (onnx.integers("wide", 100), floats(onnx, "one", 1), onnx.integers("axis", 1))
+    with pytest.raises(BundleError, match=r"256 rows need [\d,]+ bytes and one [\d,]+: a graph whose memory grows"):
+        reparam.load(making(*nodes, tensors=tensors), device="cpu")
+    reparam.load(making(*nodes, tensors=tensors), device="cpu", max_batch=1).close()
 
 
 def test_sizes_that_follow_from_shapes_are_known(onnx: Any, making: Making) -> None:

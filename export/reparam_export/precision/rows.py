@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from reparam.arrays import FloatArray, check_rows, read_rows
 from reparam.bundle.golden import Vectors
+from reparam.bundle.keyed import keyed_rows
 from reparam.bundle.manifest import Input, Role
 from reparam.engine.pair import Pair
 from reparam.errors import InputError
 from reparam.laws import noise
-from reparam_export.inputs import keyed_rows, small
+from reparam_export.inputs import small
 
 SEED = 0
 KEYED_ROWS = 64  # where nobody gives any

@@ -25,7 +25,7 @@ RANDOM_OPERATORS: Final = frozenset(
     }
 )
 _STANDARD_DOMAINS: Final = frozenset({"", "ai.onnx"})
-_MOST_FIELDS: Final = 1024  # of a node: its names and attributes
+_MOST_FIELDS: Final = 160  # of a node: its names and attributes
 
 _INPUT, _OUTPUT, _NAME, _OPERATOR = key(1, BYTES), key(2, BYTES), key(3, BYTES), key(4, BYTES)
 _ATTRIBUTE, _DOMAIN = key(5, BYTES), key(7, BYTES)

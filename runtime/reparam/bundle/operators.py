@@ -50,6 +50,8 @@ def _words(*words: str) -> Attribute:
     return Attribute("string", words=frozenset(words))
 
 
+_REDUCTION: Final = _words("none", "add", "mul")
+
 # -- families with the same attributes ------------------------------------------------------------------------------
 
 _WINDOW: Final = {
@@ -62,6 +64,11 @@ _CONV: Final = {
     **_WINDOW,
     "dilations": Attribute("ints", 1, _LARGE, most=3),
     "group": Attribute("int", 1, 65536),
+}
+_RECURRENT: Final = {
+    "direction": _words("forward", "reverse", "bidirectional"),
+    "hidden_size": Attribute("int", 1, 65536),
+    "layout": _NEVER,
 }
 _SUM: Final = {"keepdims": _FLAG, "noop_with_empty_axes": _FLAG}
 _REDUCE: Final = {**_SUM, "axes": _AXES}
@@ -90,6 +97,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Celu": Operator((1, 1), attributes={"alpha": _FLOAT}),
     "Clip": Operator((1, 3), empty=frozenset({1, 2})),
     "Elu": Operator((1, 1), attributes={"alpha": _FLOAT}),
+    "Hardmax": Operator((1, 1), attributes={"axis": _AXIS}),
     "HardSigmoid": Operator((1, 1), attributes={"alpha": _FLOAT, "beta": _FLOAT}),
     "IsInf": Operator((1, 1), attributes={"detect_negative": _FLAG, "detect_positive": _FLAG}),
     "LeakyRelu": Operator((1, 1), attributes={"alpha": _FLOAT}),
@@ -109,15 +117,20 @@ OPERATORS: Final[dict[str, Operator]] = {
             "output_padding": Attribute("ints", 0, _LARGE, most=3),
         },
     ),
+    "Einsum": Operator((1, 4), attributes={"equation": Attribute("string")}),
+    "GRU": Operator((3, 6), (1, 2), empty=frozenset({4}), attributes={**_RECURRENT, "linear_before_reset": _FLAG}),
     "Gemm": Operator((2, 3), attributes={"alpha": _FLOAT, "beta": _FLOAT, "transA": _FLAG, "transB": _FLAG}),
+    "LSTM": Operator((3, 7), (1, 3), empty=frozenset({4}), attributes={**_RECURRENT, "input_forget": _NEVER}),
     "MatMul": Operator((2, 2)),
     "MatMulInteger": Operator((2, 4)),
     "QLinearConv": Operator((8, 9), attributes=_CONV),
     "QLinearMatMul": Operator((8, 8)),
+    "RNN": Operator((3, 6), (1, 2), empty=frozenset({4}), attributes=_RECURRENT),
     # -- pools and norms
     "AveragePool": Operator((1, 1), attributes={**_WINDOW, "ceil_mode": _NEVER, "count_include_pad": _FLAG}),
     "BatchNormalization": Operator((5, 5), attributes={"epsilon": _FLOAT, "momentum": _FLOAT}),
     "GlobalAveragePool": Operator((1, 1)),
+    "GlobalLpPool": Operator((1, 1), attributes={"p": Attribute("int", 1, 8)}),
     "GlobalMaxPool": Operator((1, 1)),
     "GroupNormalization": Operator((3, 3), attributes={"epsilon": _FLOAT, "num_groups": Attribute("int", 1, 65536)}),
     "InstanceNormalization": Operator((3, 3), attributes={"epsilon": _FLOAT}),
@@ -135,16 +148,19 @@ OPERATORS: Final[dict[str, Operator]] = {
     # -- places and sizes
     "ArgMax": Operator((1, 1), attributes={"axis": _AXIS, "keepdims": _FLAG, "select_last_index": _FLAG}),
     "ArgMin": Operator((1, 1), attributes={"axis": _AXIS, "keepdims": _FLAG, "select_last_index": _FLAG}),
+    "CastLike": Operator((2, 2)),
     "Cast": Operator((1, 1), attributes={"to": Attribute("int", 1, 11)}),
-    "Concat": Operator((1, 256), attributes={"axis": _AXIS}),
+    "Concat": Operator((1, 64), attributes={"axis": _AXIS}),
     "Constant": Operator((0, 0), attributes={"value": Attribute("tensor")}),
     "ConstantOfShape": Operator((1, 1), attributes={"value": Attribute("tensor")}),
     "CumSum": Operator((2, 2), attributes={"exclusive": _FLAG, "reverse": _FLAG}),
     "DepthToSpace": Operator((1, 1), attributes={"blocksize": Attribute("int", 1, 64), "mode": _words("DCR", "CRD")}),
     "Expand": Operator((2, 2)),
+    "EyeLike": Operator((1, 1), attributes={"dtype": Attribute("int", 1, 11), "k": Attribute("int", -_LARGE, _LARGE)}),
     "Flatten": Operator((1, 1), attributes={"axis": _AXIS}),
     "Gather": Operator((2, 2), attributes={"axis": _AXIS}),
     "GatherElements": Operator((2, 2), attributes={"axis": _AXIS}),
+    "GatherND": Operator((2, 2), attributes={"batch_dims": Attribute("int", 0, 7)}),
     "Pad": Operator((2, 4), empty=frozenset({2}), attributes={"mode": _words("constant", "edge", "reflect")}),
     "Range": Operator((3, 3)),
     "Reshape": Operator((2, 2), attributes={"allowzero": _FLAG}),
@@ -165,11 +181,13 @@ OPERATORS: Final[dict[str, Operator]] = {
             "nearest_mode": _words("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
         },
     ),
+    "ScatterElements": Operator((3, 3), attributes={"axis": _AXIS, "reduction": _REDUCTION}),
+    "ScatterND": Operator((3, 3), attributes={"reduction": _REDUCTION}),
     "Shape": Operator((1, 1), attributes={"end": _AXIS, "start": _AXIS}),
     "Size": Operator((1, 1)),
     "Slice": Operator((3, 5), empty=frozenset({3})),
     "SpaceToDepth": Operator((1, 1), attributes={"blocksize": Attribute("int", 1, 64)}),
-    "Split": Operator((1, 2), (1, 256), attributes={"axis": _AXIS, "num_outputs": Attribute("int", 1, 256)}),
+    "Split": Operator((1, 2), (1, 64), attributes={"axis": _AXIS, "num_outputs": Attribute("int", 1, 64)}),
     "Squeeze": Operator((1, 2)),
     "Tile": Operator((2, 2)),
     "TopK": Operator((2, 2), (2, 2), attributes={"axis": _AXIS, "largest": _FLAG, "sorted": _FLAG}),

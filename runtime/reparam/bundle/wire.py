@@ -112,7 +112,7 @@ def count_varints(data: bytes) -> int:
 def varints(data: bytes) -> list[int]:
     """The numbers of a packed field, signed."""
     count_varints(data)
-    found, place = [], 0
+    found, place = list[int](), 0
     while place < len(data):
         value, place = varint(data, place)
         found.append(signed(value))

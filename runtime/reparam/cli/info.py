@@ -36,6 +36,7 @@ def info(bundle: Path, *, trust: Literal["strict", "exporter"], as_json: bool) -
         ("law of eps", str(manifest.latent.noise)),
         ("likelihood", str(msgspec.to_builtins(manifest.likelihood))),
         *((f"{graph.role}, {graph.precision}", f"{graph.file}, {graph.bytes:,} bytes") for graph in manifest.graphs),
+        *((("needs", f"--trust {manifest.trust}"),) if manifest.trust else ()),
         *((key.replace("_", " "), f"{value:.6g}") for key, value in metrics.items()),
     ]
     click.echo(table(rows))

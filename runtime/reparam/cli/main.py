@@ -19,6 +19,7 @@ _EXTRAS_OF_COMMANDS: Final = {"train": "train", "export": "export", "import-opti
 _OWN: Final = {
     name: f"reparam.cli.{name}:{name}"
     for name in (
+        "benchmark",
         "decode",
         "demo",
         "doctor",

@@ -41,12 +41,17 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
         on_host: whether they run in this machine's own memory.
 
     Raises:
-        BundleError: a graph whose sizes contradict each other, or are not known before it runs.
+        BundleError: a graph whose sizes contradict each other, are not known before it runs, or grow faster than rows.
         OptionError: the graphs need more than the budget.
         DeviceUnavailable: one row needs more than this process may have.
     """
-    rows = 1 if budget.bytes is None else budget.rows
-    need = _need(bundle, precision, rows)
+    one, whole = (_need(bundle, precision, rows) for rows in (1, budget.rows))
+    if whole > budget.rows * one:
+        raise BundleError(
+            f"{bundle.place}: refused: {budget.rows} rows need {whole:,} bytes and one {one:,}: a graph whose memory "
+            "grows faster than its rows; export the bundle again"
+        )
+    rows, need = (1, one) if budget.bytes is None else (budget.rows, whole)
     if budget.bytes is not None and need > budget.bytes:
         raise OptionError(
             f"memory_budget: calls of max_batch={rows} rows need about {need:,} bytes, got {budget.bytes:,}; "

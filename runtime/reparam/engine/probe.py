@@ -1,5 +1,7 @@
 """Which devices really start here: a graph of one node, run. What `reparam doctor` reports."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from reparam.bundle.gate import Promised, check_graph
@@ -14,6 +16,19 @@ _IDENTITY = bytes.fromhex(
 )
 
 
+def identity(device: Device) -> Callable[[], bool]:
+    """A call that runs the graph on one value, and says whether it came back.
+
+    Raises:
+        DeviceUnavailable: onnxruntime does not run on the device.
+    """
+    contract = Contract("decoder", {"z": (1,)}, {"x_hat": (1,)})
+    graph = check_graph(_IDENTITY, Promised(18, 9, ("z",), ("x_hat",)), where="probe")
+    session = GraphSession(graph, contract, device=device, threads=1, where="probe")
+    feeds = {"z": np.full((1, 1), 7, np.float32)}
+    return lambda: bool(session.run(["x_hat"], feeds)[0] == feeds["z"])
+
+
 def probe(device: Device) -> str | None:
     """None where a session on the device gave the right answer, else the reason in one line."""
     try:
@@ -21,10 +36,6 @@ def probe(device: Device) -> str | None:
             missing = missing_for_cuda()
             if missing:
                 return f"{', '.join(missing)} missing"
-        contract = Contract("decoder", {"z": (1,)}, {"x_hat": (1,)})
-        graph = check_graph(_IDENTITY, Promised(18, 9, ("z",), ("x_hat",)), where="probe")
-        session = GraphSession(graph, contract, device=device, threads=1, where="probe")
-        value = np.full((1, 1), 7, np.float32)
-        return None if session.run(["x_hat"], {"z": value})[0] == value else "gives a wrong answer"
+        return None if identity(device)() else "gives a wrong answer"
     except ReparamError as error:
         return str(error)

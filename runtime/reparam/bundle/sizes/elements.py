@@ -98,6 +98,10 @@ def _cast(call: Call) -> list[Sized]:
     return [known(to, x.shape, [float(value) if to == FLOAT32 else int(value) for value in x.values])]
 
 
+def _cast_like(call: Call) -> list[Sized]:
+    return [Sized(call.given(1).dtype, call.given(0).shape)]
+
+
 def _quantized(call: Call) -> list[Sized]:
     """QuantizeLinear and DequantizeLinear: one scale, or one for each place of an axis."""
     x, scale, zero = call.given(0), call.given(1), call.optional(2)
@@ -195,8 +199,9 @@ RULES: Final[dict[str, Rule]] = {
         ("Celu", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "Selu", "Shrink", "ThresholdedRelu"),
         _alike,
     ),
-    **dict.fromkeys(("LogSoftmax", "Softmax", "LpNormalization"), _along),
+    **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax", "LpNormalization"), _along),
     "IsInf": _unary,
+    "CastLike": _cast_like,
     "Where": _where,
     "Cast": _cast,
     "QuantizeLinear": _quantized,

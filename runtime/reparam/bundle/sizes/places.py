@@ -3,7 +3,7 @@
 import math
 from typing import Final, cast
 
-from reparam.bundle.outline import FLOAT32, INT64
+from reparam.bundle.outline import FLOAT32, INT64, SIZES
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import Call, Shape, Sized, axes_of, axis_of, broadcast, known, listed, same
 
@@ -195,6 +195,43 @@ def _gather_elements(call: Call) -> list[Sized]:
     return [Sized(x.dtype, places.shape)]
 
 
+def _gather_nd(call: Call) -> list[Sized]:
+    x, places, batch = call.given(0), call.given(1), call.whole("batch_dims", 0)
+    depth = places.shape[-1] if places.shape else 0
+    if not batch < len(places.shape) or not 0 < depth <= len(x.shape) - batch:
+        raise ValueError(f"places {list(places.shape)} do not fit {list(x.shape)}")
+    same(places.shape[:batch], x.shape[:batch], "places")
+    return [Sized(x.dtype, (*places.shape[:-1], *x.shape[batch + depth :]))]
+
+
+def _scatter_elements(call: Call) -> list[Sized]:
+    x, places = call.given(0), call.given(1)
+    axis_of(call.whole("axis", 0), len(x.shape))
+    same(call.given(2).shape, places.shape, "updates")
+    if len(places.shape) != len(x.shape) or any(a > b for a, b in zip(places.shape, x.shape, strict=True)):
+        raise ValueError(f"places {list(places.shape)} reach beyond {list(x.shape)}")
+    return [Sized(x.dtype, x.shape)]
+
+
+def _scatter_nd(call: Call) -> list[Sized]:
+    x, places = call.given(0), call.given(1)
+    depth = places.shape[-1] if places.shape else 0
+    if not 0 < depth <= len(x.shape):
+        raise ValueError(f"places {list(places.shape)} do not fit {list(x.shape)}")
+    same(call.given(2).shape, (*places.shape[:-1], *x.shape[depth:]), "updates")
+    return [Sized(x.dtype, x.shape)]
+
+
+def _diagonal(call: Call) -> list[Sized]:
+    x = call.given(0)
+    if len(x.shape) != 2:
+        raise ValueError(f"takes a matrix, got {list(x.shape)}")
+    dtype = call.whole("dtype", x.dtype)
+    if dtype not in SIZES:
+        raise ValueError(f"dtype must be a data type of numbers, got {dtype}")
+    return [Sized(dtype, x.shape)]
+
+
 def _expand(call: Call) -> list[Sized]:
     x, wanted = call.given(0), call.integers(1)
     if any(side < 1 for side in wanted):
@@ -250,12 +287,16 @@ RULES: Final[dict[str, Rule]] = {
     "ConstantOfShape": _filled,
     "DepthToSpace": _blocks,
     "Expand": _expand,
+    "EyeLike": _diagonal,
     "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
     "Shape": _shape,
     "Size": _size,
     "Slice": _slice,

@@ -10,14 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from reparam.bundle.outline import SIZES, Admitted, Node
-from reparam.bundle.sizes import elements, places, windows
+from reparam.bundle.outline import INTEGERS, SIZES, Admitted, Node
+from reparam.bundle.sizes import chains, elements, places, windows
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import LONGEST, RANK, Call, Shape, Sized, known
 
-RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES}
+RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES, **chains.RULES}
 
-_MOST_WORK: Final = 2**32  # multiplications on constants alone, which onnxruntime does while it loads
+_MOST_WORK: Final = 2**30  # multiplications of constants alone, which onnxruntime does while it loads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,7 @@ def measure(
         found = _sizes(call)
         need = 0
         varies = not sizes.keys().isdisjoint(node.inputs)
+        _check_division(node, found[0], sizes)
         for name, each in zip(node.outputs, found, strict=True):
             made[name] = each
             size = _bytes(each)
@@ -108,6 +109,11 @@ def _sizes(call: Call) -> list[Sized]:
             # what is empty is where kernels go wrong, and no model makes it
             raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(shape)}")
     return found
+
+
+def _check_division(node: Node, found: Sized, varying: Mapping[str, int]) -> None:
+    if node.operator == "Div" and node.inputs[1] in varying and found.dtype in INTEGERS:
+        raise ValueError("Div: divides whole numbers by what follows from x, which may be 0 for other rows")
 
 
 def _last_uses(nodes: list[Node], outputs: tuple[str, ...]) -> dict[str, int]:

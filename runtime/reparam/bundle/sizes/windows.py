@@ -5,6 +5,7 @@ import struct
 from typing import Final
 
 from reparam.bundle.outline import INT32
+from reparam.bundle.sizes import chains
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import Call, Shape, Sized, axes_of, axis_of, same
 
@@ -173,12 +174,11 @@ def _resize(call: Call) -> list[Sized]:
 
 
 def work(call: Call, made: Sized) -> int:
-    """How many multiplications a node needs, about."""
+    """How long a node takes, in multiplications of a matrix product; a value by itself takes as long as four."""
     match call.node.operator:
-        case "Conv" | "ConvInteger":
-            return made.count * math.prod(call.given(1).shape[1:])
-        case "QLinearConv":
-            return made.count * math.prod(call.given(3).shape[1:])
+        case "Conv" | "ConvInteger" | "QLinearConv":
+            weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
+            return made.count * math.prod(weights.shape[1:])
         case "ConvTranspose":
             return call.given(0).count * math.prod(call.given(1).shape[1:])
         case "MatMul" | "MatMulInteger" | "Gemm" | "QLinearMatMul":
@@ -186,8 +186,10 @@ def work(call: Call, made: Sized) -> int:
             return made.count * (a[0] if call.whole("transA", 0) else a[-1])
         case "MaxPool" | "AveragePool":
             return made.count * math.prod(call.wholes("kernel_shape") or ())
+        case operator if operator in chains.RULES:
+            return chains.work(call)
         case _:
-            return max(made.count, *(each.count for each in call.inputs if each is not None), 0)
+            return 4 * max(made.count, *(each.count for each in call.inputs if each is not None), 0)
 
 
 def scratch(call: Call, made: Sized) -> int:
@@ -196,6 +198,8 @@ def scratch(call: Call, made: Sized) -> int:
         case "Conv" | "ConvInteger" | "QLinearConv":
             weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
             return 4 * math.prod(made.shape[2:]) * math.prod(weights.shape[1:])
+        case "Einsum" | "GRU" | "LSTM" | "RNN":
+            return chains.scratch(call)
         case "ConvTranspose":
             return 4 * math.prod(call.given(0).shape[2:]) * math.prod(call.given(1).shape[1:])
         case _:
@@ -210,6 +214,7 @@ RULES: Final[dict[str, Rule]] = {
     "AveragePool": _pool,
     "MaxPool": _pool,
     "GlobalAveragePool": _global_pool,
+    "GlobalLpPool": _global_pool,
     "GlobalMaxPool": _global_pool,
     "BatchNormalization": _channels,
     "InstanceNormalization": _channels,

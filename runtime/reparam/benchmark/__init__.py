@@ -1,0 +1,1 @@
+"""What a bundle costs here, by device, precision, path, threads and batch: `reparam benchmark`."""

@@ -1,0 +1,118 @@
+"""Arms opened: our own paths over models that they share, and those of other packages."""
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from reparam.benchmark.opened import GROUP, Opened
+from reparam.benchmark.paths import NO_INT8, load_for, open_path
+from reparam.benchmark.plan import OWN_PATHS
+from reparam.bundle.reader import Bundle
+from reparam.engine.device import missing_for_cuda
+from reparam.engine.instructions import has_int8
+from reparam.errors import DeviceUnavailable, MissingExtra, ReparamError
+from reparam.vae import VAE
+
+Engine = tuple[str, str, str, int]  # device, precision, path, threads
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Why an arm does not run here."""
+
+    status: Literal["unavailable", "fell_back"]
+    reason: str
+
+
+def told(error: Exception) -> str:
+    """An error in one line, whoever raised it."""
+    first = (str(error).splitlines() or [""])[0][:300]
+    return first if isinstance(error, ReparamError) else f"{type(error).__name__}: {first}"
+
+
+def open_engine(
+    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, vae: VAE | None = None
+) -> Opened:
+    """One path of one device, precision and number of threads.
+
+    Args:
+        bundle: its folder.
+        engine: device, precision, path, threads.
+        run: a training run, for other libraries' arms.
+        max_batch: rows of the largest call.
+        pin: sha256 of the bundle's manifest.
+        vae: the model behind our own paths where it is loaded already.
+
+    Raises:
+        ReparamError: why it cannot be had.
+    """
+    device, precision, path, threads = engine
+    if path in OWN_PATHS:
+        own = vae or load_for(bundle, device=device, precision=precision, threads=threads, max_batch=max_batch, pin=pin)
+        return open_path(path, own)
+    for entry in importlib.metadata.entry_points(group=GROUP, name=path):
+        made: Any = entry.load()
+        opened: Opened = made(bundle, device=device, precision=precision, threads=threads, run=run)
+        return opened
+    raise MissingExtra(f"no package gives the benchmark arm {path!r}; pip install 'reparam[train]' for torch")
+
+
+class Engines:
+    """Every engine of a benchmark, opened once; our own paths of one device, precision and threads share a model."""
+
+    def __init__(self, path: Path, bundle: Bundle, *, run: Path | None, max_batch: int, named: bool) -> None:
+        self._bundle, self._manifest, self._pin = path, bundle.manifest, bundle.sha256
+        self._run, self._max_batch = run, max_batch
+        self._named = named  # whether precisions were
+        self._models: dict[tuple[str, str, int], VAE] = {}
+        self._opened: dict[Engine, Opened | Refusal] = {}
+
+    def model(self, device: str, precision: str, threads: int) -> VAE:
+        """The model behind our own paths."""
+        key = device, precision, threads
+        if key not in self._models:
+            self._models[key] = load_for(
+                self._bundle,
+                device=device,
+                precision=precision,
+                threads=threads,
+                max_batch=self._max_batch,
+                pin=self._pin,
+            )
+        return self._models[key]
+
+    def open(self, engine: Engine) -> Opened | Refusal:
+        """An engine, or why there is none."""
+        if engine not in self._opened:
+            self._opened[engine] = self._try(engine)
+        return self._opened[engine]
+
+    def close(self) -> None:
+        """Lets go of all of them."""
+        for each in self._opened.values():
+            if not isinstance(each, Refusal):
+                each.close()
+        for model in self._models.values():
+            model.close()
+
+    def _saturates(self, device: str, precision: str) -> bool:
+        """Whether it is int8 on a CPU that is not made for it, and nobody named it."""
+        held = precision == "int8" and "int8" in self._manifest.precisions
+        return held and device == "cpu" and not (self._named or has_int8())
+
+    def _try(self, engine: Engine) -> Opened | Refusal:
+        device, precision, path, threads = engine
+        try:
+            if self._saturates(device, precision):
+                return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")
+            own = self.model(device, precision, threads) if path in OWN_PATHS else None
+            opened = open_engine(self._bundle, engine, run=self._run, max_batch=self._max_batch, pin=self._pin, vae=own)
+        except DeviceUnavailable as error:
+            there = device.startswith("cuda") and not missing_for_cuda()  # so onnxruntime itself went elsewhere
+            return Refusal("fell_back" if there else "unavailable", str(error))
+        except Exception as error:  # anyone's arm: it must not take the others with it
+            return Refusal("unavailable", told(error))
+        if opened.facts.stray is not None:
+            return Refusal("fell_back", opened.facts.stray)
+        return opened

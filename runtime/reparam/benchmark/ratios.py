@@ -1,0 +1,36 @@
+"""Arms of a report beside each other: rows a second, the best of some, and how many times another's."""
+
+from collections.abc import Iterator, Sequence
+
+from reparam.benchmark.report import Arm, Report
+
+
+def rates(arm: Arm) -> dict[int, float]:
+    """Rows a second by batch, of the points that were timed."""
+    return {point.batch: point.rows_per_second for point in arm.points if point.rows_per_second is not None}
+
+
+def timed(report: Report, **wanted: object) -> list[Arm]:
+    """Arms with a point that was timed and these attributes, in the report's order."""
+    arms = [arm for arm in report.arms if arm.status == "timed" and rates(arm)]
+    return [arm for arm in arms if all(getattr(arm, name) == value for name, value in wanted.items())]
+
+
+def best(arms: Sequence[Arm]) -> Arm | None:
+    """The one with the most rows a second at its best batch."""
+    return max(arms, key=lambda arm: max(rates(arm).values()), default=None)
+
+
+def times(arm: Arm, other: Arm) -> dict[int, float]:
+    """How many times the other's rows an arm gives, at each batch that both have, smallest first."""
+    ours, theirs = rates(arm), rates(other)
+    return {batch: ours[batch] / theirs[batch] for batch in sorted(ours) if batch in theirs}
+
+
+def beside(arms: Sequence[Arm], others: Sequence[Arm], *same: str) -> Iterator[tuple[Arm, dict[int, float]]]:
+    """Each arm with how many times the rows it gives of the first other one that agrees in some attributes."""
+    for arm in arms:
+        other = next((each for each in others if all(getattr(arm, name) == getattr(each, name) for name in same)), None)
+        found = {} if other is None else times(arm, other)
+        if found:
+            yield arm, found

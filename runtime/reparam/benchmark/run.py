@@ -1,0 +1,152 @@
+"""A whole benchmark: a bundle and a wish to a report."""
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from reparam.benchmark import identity, phases, plan
+from reparam.benchmark.answers import answers_of
+from reparam.benchmark.arms import Measured, admit
+from reparam.benchmark.compare import compare
+from reparam.benchmark.engines import Engines
+from reparam.benchmark.feeds import Feeds, feeds_of
+from reparam.benchmark.floors import hold, parse
+from reparam.benchmark.gate import Judge, check_reference, wanted_of
+from reparam.benchmark.overhead import overhead
+from reparam.benchmark.plan import Wish
+from reparam.benchmark.report import Report, Settings
+from reparam.benchmark.scaling import CLOSED
+from reparam.benchmark.timing import SPREAD
+from reparam.bundle.reader import Bundle, read_bundle
+from reparam.engine.threads import available_threads
+from reparam.vae import VAE
+from reparam.verification import bound_of
+
+Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+_TENTHS: Final = 10  # of a second, the steps of the progress bar
+_LONGEST: Final = 0.02  # of all the time, for one call
+_DISTINCT: Final = 0.01  # of all the time, for the rows of the reference
+_OVERHEAD: Final = 0.2  # seconds
+
+
+def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None) -> Report:
+    """Measures a bundle.
+
+    Args:
+        path: its folder.
+        wish: what is asked for.
+        progress: makes a bar of a length and a label, which is advanced by tenths of a second.
+        old: a report to hold the new one against.
+
+    Raises:
+        OptionError: a wish that no machine could grant.
+        BundleError, BundleNotFound: as of `reparam.load`.
+        VerificationError: fp32 on the CPU does not give the source model's numbers, so nothing can be compared.
+    """
+    plan.check(wish)
+    floors = [parse(each) for each in wish.floors]
+    begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
+    started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    bundle = read_bundle(path, golden=True)
+    full = plan.filled(wish, bundle.manifest, available_threads())
+    engines = Engines(
+        path,
+        bundle,
+        run=None if full.run is None else Path(full.run),
+        max_batch=max(full.batches),
+        named=bool(wish.precisions),
+    )
+    try:
+        with progress(int(_TENTHS * (full.seconds or 0)), "benchmark") as advance:
+            arms = _measured(bundle, full, engines, Watch(begin, full.seconds or 0, advance), path)
+            report = Report(
+                started=started,
+                seconds=time.monotonic() - begin,
+                bundle=identity.subject_of(bundle),
+                machine=identity.machine(load),
+                versions=identity.versions_of(("torch",) if full.against else ()),
+                settings=_settings(full, named=named),
+                overhead=overhead(_OVERHEAD),
+                answers=(),
+                arms=tuple(arm.told() for arm in arms),
+                not_scaled=CLOSED if bundle.manifest.input.factors is None else {},
+            )
+    finally:
+        engines.close()
+    report = msgspec.structs.replace(report, floors=tuple(hold(floor, report) for floor in floors))
+    report = msgspec.structs.replace(report, answers=answers_of(report))
+    return report if old is None else msgspec.structs.replace(report, comparison=compare(old, report))
+
+
+class Watch:
+    """The time a benchmark has, and the bar that shows it."""
+
+    def __init__(self, begin: float, seconds: float, advance: Callable[[int], None]) -> None:
+        self.end: float = begin + seconds
+        self.seconds: float = seconds
+        self._shown, self._advance = begin, advance
+
+    def share(self, of_rest: float, of_all: float, *, keep: float) -> float:
+        """Seconds of a phase: a share of what is left but for what is kept, and never below one of the whole.
+
+        So a compiler that took all the time makes a benchmark longer, not empty.
+        """
+        return max(of_rest * (self.end - time.monotonic() - keep), of_all * self.seconds)
+
+    def show(self, _: float = 0.0) -> None:
+        """Brings the bar to where the clock is."""
+        steps = int(_TENTHS * (min(time.monotonic(), self.end) - self._shown))
+        self._shown += steps / _TENTHS
+        self._advance(steps)
+
+
+def _measured(bundle: Bundle, wish: Wish, engines: Engines, watch: Watch, path: Path) -> list[Measured]:
+    """All arms: gate, points, scenarios, scaling, processes of their own, each with a share of the time."""
+    manifest, whole = bundle.manifest, wish.seconds or 0
+    reference = engines.model("cpu", "fp32", wish.threads[0])
+    check_reference(bundle, reference)
+    feeds = _distinct(reference, max(wish.batches), _DISTINCT * whole)
+    wanted = wanted_of(reference, feeds)
+    arms: list[Measured] = []
+    for spec in plan.arms_of(wish):
+        judge = Judge(wanted[spec.operation], bound_of(manifest, spec.precision), spec.name)
+        arms.append(admit(spec, engines, judge, feeds=feeds, batches=wish.batches, longest=_LONGEST * whole))
+        watch.show()
+    keep = phases.cost_of_new(arms, wish)
+    phases.time_points(arms, seconds=watch.share(0.55, 0.2, keep=keep), advance=watch.show)
+    phases.scenarios(arms, feeds, wish, seconds=watch.share(0.65, 0.1, keep=keep), advance=watch.show)
+    phases.scale(arms, feeds, reference, seconds=watch.share(0.8, 0.03, keep=keep), advance=watch.show)
+    phases.begin_anew(arms, path, bundle.sha256, wish, end=max(watch.end, time.monotonic() + keep), advance=watch.show)
+    return arms
+
+
+def _distinct(reference: VAE, most: int, seconds: float) -> Feeds:
+    """As many different rows as the reference encodes and decodes in about that time."""
+    one = feeds_of(reference, 1)
+    reference.reconstruct(one.x, eps=one.eps)
+    begin = time.monotonic()
+    reference.reconstruct(one.x, eps=one.eps)
+    cost = max(1e-9, time.monotonic() - begin)
+    return feeds_of(reference, max(1, min(most, int(seconds / cost))))
+
+
+def _settings(wish: Wish, *, named: bool) -> Settings:
+    return Settings(
+        devices=wish.devices,
+        devices_named=named,
+        precisions=wish.precisions,
+        paths=tuple(dict.fromkeys(spec.path for spec in plan.arms_of(wish))),
+        operations=wish.operations,
+        batches=wish.batches,
+        threads=wish.threads,
+        seconds=wish.seconds or 0,
+        quick=wish.quick,
+        seed=wish.seed,
+        server_bound_ms=wish.bound_ms,
+        spread_wanted=SPREAD,
+    )

@@ -1,0 +1,143 @@
+"""A report as text for a terminal: the answers first, then the arms, then why the others are not among them."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from reparam.benchmark.report import Arm, Comparison, Report
+from reparam.errors import printable
+
+_HEAD: Final = (
+    "arm",
+    "p50 of 1",
+    "p90 of 1",
+    "p99 of 8",
+    "rows/s",
+    "at",
+    "server q/s",
+    "first",
+    "load",
+    "peak",
+    "error",
+)
+Fields = tuple[str, ...]  # of an arm's name, and the batch of a point
+_MOVES: Final = 12  # of a comparison that are listed
+
+
+def table(report: Report) -> str:
+    """All that a person wants to know first; the rest is in the JSON document and on the page."""
+    parts = [_about(report), *(f"{each.question} {each.answer}" for each in report.answers), "", *_arms(report.arms)]
+    parts += _missing(report.arms)
+    if report.floors:
+        parts += ["", *(f"floor {each.asked}: {each.reason or 'held'}" for each in report.floors)]
+    if report.comparison is not None:
+        parts += ["", *_moves(report.comparison)]
+    return "\n".join(printable(line) for part in parts for line in part.split("\n"))
+
+
+def span(ns: float | None) -> str:
+    """A time with three digits and its unit."""
+    if ns is None:
+        return "-"
+    for unit, size in (("us", 1e3), ("ms", 1e6), ("s", 1e9)):
+        value = ns / size
+        if value < 999.5 or unit == "s":
+            break
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f} {unit}"
+
+
+def _about(report: Report) -> str:
+    machine, bundle = report.machine, report.bundle
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    quota = "no quota" if machine.quota is None else f"a quota of {machine.quota:g}"
+    cards = ", ".join(card.name for card in machine.cards) or "no card seen"
+    place = f"{machine.processor}, {machine.affinity} of {machine.cores} cores, {quota}, {cards}"
+    return f"{bundle.name} {bundle.id} on {place}\n{versions}; {report.seconds:.0f} s from {report.started}\n"
+
+
+def _arms(arms: Sequence[Arm]) -> list[str]:
+    rows = [_HEAD, *(_row(arm) for arm in arms if arm.status == "timed")]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    return (
+        [
+            "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        if len(rows) > 1
+        else []
+    )
+
+
+def _row(arm: Arm) -> tuple[str, ...]:
+    terms, fresh = arm.scenarios, arm.fresh
+    one = next((point.latency.p50_ns for point in arm.points if point.batch == 1 and point.latency), None)
+    single = terms.single_stream if terms else None
+    multi = terms.multi_stream if terms else None
+    offline = terms.offline if terms else None
+    server = terms.server if terms else None
+    loose = any(point.latency and not point.stable for point in arm.points)
+    worst = max((each.absolute for each in arm.gate.worst.values()), default=0.0) if arm.gate else None
+    return (
+        arm.name + (" *" if loose else ""),
+        span(one),
+        span(single.latency_ns if single else None),
+        span(multi.latency_ns if multi else None),
+        f"{offline.rows_per_second:,.0f}" if offline else "-",
+        str(offline.batch) if offline else "-",
+        f"{server.rate:,.0f}" if server else "-",
+        span(fresh.first_call_ns if fresh else None),
+        span(fresh.load_ns if fresh else None),
+        f"{fresh.host_peak_bytes / 2**20:.0f} MiB" if fresh and fresh.host_peak_bytes else "-",
+        "-" if worst is None else f"{worst:.1e}",
+    )
+
+
+def _missing(arms: Sequence[Arm]) -> list[str]:
+    """Arms and points that were not timed, by reason; and what a star means."""
+    reasons: dict[str, list[Fields]] = {}
+    for arm in arms:
+        if arm.status != "timed":
+            reasons.setdefault(f"{arm.status.replace('_', ' ')}: {arm.reason}", []).append(_fields(arm))
+        for point in arm.points:
+            if point.reason is not None:
+                reasons.setdefault(f"not timed: {point.reason}", []).append((*_fields(arm), str(point.batch)))
+    loose = any(point.latency and not point.stable for arm in arms for point in arm.points)
+    lines = ["* a batch of it did not come under the spread that was wanted"] if loose else []
+    for reason, names in reasons.items():
+        lines += ["", reason, *(f"  {each}" for each in together(names))]
+    return lines
+
+
+def _fields(arm: Arm) -> Fields:
+    return arm.operation, arm.device, arm.precision, arm.path, f"t{arm.threads}"
+
+
+def together(names: Sequence[Fields]) -> list[str]:
+    """Names by their fields, in as few words as a shell would take, as {encode,decode}.cuda.fp32.numpy.t2.
+
+    Examples:
+        >>> together([("encode", "cpu"), ("decode", "cpu"), ("encode", "cuda")])
+        ['encode.{cpu,cuda}', 'decode.cpu']
+    """
+    columns = [list(dict.fromkeys(column)) for column in zip(*names, strict=True)]
+    if math.prod(map(len, columns)) == len(set(names)):
+        parts = [column[0] if len(column) == 1 else f"{{{','.join(column)}}}" for column in columns]
+        return [".".join(parts[:5]) + "".join(f"@{part}" for part in parts[5:])]
+    split = next(place for place, column in enumerate(columns) if len(column) > 1)
+    groups = [[name for name in names if name[split] == value] for value in columns[split]]
+    return [line for group in groups for line in together(group)]
+
+
+def _moves(comparison: Comparison) -> list[str]:
+    moved = [move for move in comparison.moves if move.verdict != "within noise"]
+    moved.sort(key=lambda move: abs(move.ratio - 1), reverse=True)
+    lines = [f"against the report of {comparison.old_started}: {len(moved)} of {len(comparison.moves)} points moved"]
+    lines += [f"  {each}" for each in comparison.differences]
+    for move in moved[:_MOVES]:
+        times = f"{span(move.old_ns)} to {span(move.new_ns)}"
+        lines.append(f"  {move.arm}@{move.batch}: {times}, {move.ratio - 1:+.0%}, noise {move.noise:.0%}")
+    return lines

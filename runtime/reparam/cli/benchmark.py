@@ -1,0 +1,121 @@
+"""`reparam benchmark`: which device, which precision, which batch."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reparam.cli.common import PATH, bundle_argument, progress
+
+if TYPE_CHECKING:
+    from reparam.benchmark.report import Report
+
+
+class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.2 on
+    """Values with commas between them."""
+
+    name = "a,b"
+
+    def __init__(self, kind: type[str] | type[int] = str) -> None:
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | int, ...]:
+        """The values as a tuple; one that is no value of the kind is a usage error."""
+        if isinstance(value, tuple):
+            return value  # pyright: ignore[reportUnknownVariableType]  # of a default
+        try:
+            return tuple(self._kind(each.strip()) for each in str(value).split(",") if each.strip())
+        except ValueError:
+            self.fail(f"{value!r} must be whole numbers with commas between them", param, ctx)
+
+
+@click.command(short_help="Which device, precision and batch: measured.")
+@bundle_argument
+@click.option("--devices", type=Names(), default="", help="cpu, cuda, cuda:N.  [default: cpu,cuda, if it is there]")
+@click.option("--precisions", type=Names(), default="", help="fp32, fp16, int8.  [default: those it has, and int8]")
+@click.option(
+    "--paths",
+    type=Names(),
+    default="",
+    help="numpy, pinned, device, cuda-graph.  [default: numpy,pinned; of a card all but pinned]",
+)
+@click.option("--operations", type=Names(), default="", help="encode, decode, reconstruct.  [default: all]")
+@click.option("--batches", type=Names(int), default="", help="Rows of a call.  [default: 1,8,64,256]")
+@click.option("--threads", type=Names(int), default="", help="Of a session.  [default: all this process may use]")
+@click.option("--against", type=Names(), default="", help="Other libraries: torch, torch-compile.")
+@click.option("--run", type=PATH, help="Training run for --against, where the bundle's graphs do not tell the net.")
+@click.option("--quick", is_flag=True, help="Half a minute, numpy to numpy only.")
+@click.option("--seconds", type=click.FloatRange(min=1), help="About how long.  [default: 170; 22 with --quick]")
+@click.option(
+    "--seed", type=click.IntRange(min=0, max=2**64 - 1), default=0, show_default=True, help="Of arrival times."
+)
+@click.option(
+    "--bound-ms", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True, help="Of Server's p99."
+)
+@click.option(
+    "--floor", "floors", multiple=True, metavar="ARM@BATCH=ROWS_PER_S", help="Exit with 6 below it; see above."
+)
+@click.option("--compare", type=PATH, metavar="OLD.json", help="What moved since that report, against the noise.")
+@click.option("--out", type=PATH, metavar="REPORT.json", help="Write the whole report, raw samples included.")
+@click.option("--page", type=PATH, metavar="PAGE.html", help="Write it as a page with plots.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report in place of the table.")
+def benchmark(
+    bundle: Path,
+    *,
+    compare: Path | None,
+    out: Path | None,
+    page: Path | None,
+    as_json: bool,
+    run: Path | None,
+    **wish: Any,
+) -> None:
+    """Measure BUNDLE here: every device, precision, path and batch in turn, each held against fp32 on the CPU first.
+
+    Exit code 5 where a device that was named was not used, 6 where an arm is wrong or a --floor is missed. A floor is
+    in rows a second, or how many times those of another arm, which holds on a noisy machine too.
+
+    \b
+    reparam benchmark models/mnist --quick
+    reparam benchmark models/mnist --against torch,torch-compile --out report.json --page report.html
+    reparam benchmark models/mnist --devices cuda --batches 1,256 --compare report.json
+    reparam benchmark models/digits --quick --floor encode.cpu.fp32.numpy@256=10000
+    reparam benchmark models/digits --paths numpy,pinned --floor encode.cpu.fp32.pinned@1/encode.cpu.fp32.numpy=1
+    """
+    from reparam.benchmark import run as benchmarking
+    from reparam.benchmark.plan import Wish
+    from reparam.benchmark.report import encode_report, read_report
+    from reparam.benchmark.table import table
+    from reparam.files.atomic import check_place, write_bytes
+
+    for place in (out, page):
+        if place is not None:
+            check_place(place)  # before minutes are spent on what is to be written there
+    old = None if compare is None else read_report(compare)
+    report = benchmarking.run(bundle, Wish(run=None if run is None else str(run), **wish), progress=progress, old=old)
+    if out is not None:
+        write_bytes(out, encode_report(report))
+    if page is not None:
+        importlib.import_module("reparam.benchmark.page").write_page(report, page)
+    click.echo(encode_report(report).decode().rstrip() if as_json else table(report))
+    _judge(report)
+
+
+def _judge(report: "Report") -> None:
+    """The exit code: an error where an arm or floor failed, or a named device was not used."""
+    from reparam.errors import DeviceUnavailable, VerificationError
+
+    wrong = [f"{arm.name} is wrong: {arm.reason}" for arm in report.arms if arm.status == "wrong"]
+    missed = [f"floor {floor.asked}: {floor.reason}" for floor in report.floors if not floor.held]
+    strayed = [f"{arm.name} {arm.reason}" for arm in report.arms if arm.status == "fell_back"]
+    if report.settings.devices_named:
+        used = {arm.device for arm in report.arms if arm.status in ("timed", "wrong")}
+        strayed += [f"{arm.name} {arm.reason}" for arm in report.arms if arm.device not in used]
+    if failed := wrong + missed:
+        raise VerificationError(f"benchmark: {_first(failed)}")
+    if strayed:
+        raise DeviceUnavailable(f"benchmark: a device that was asked for was not used: {_first(strayed)}")
+
+
+def _first(told: list[str]) -> str:
+    return told[0] + (f"; and {len(told) - 1} more, see the report" if len(told) > 1 else "")

@@ -1,0 +1,158 @@
+"""A wrong arm is refused before it is timed, and a device that was claimed but not used is told: exit codes 6 and 5."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reparam
+from reparam.benchmark.plan import Wish
+from reparam.benchmark.report import Report
+from reparam.benchmark.run import run
+from reparam.cli.common import progress
+from reparam.errors import DeviceUnavailable, RunError, VerificationError
+from reparam.testing import tiny_bundle
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+SHORT = ("--seconds", "2", "--batches", "1,3", "--operations", "encode,decode", "--quick")
+
+
+@pytest.fixture
+def with_variant(tmp_path: Path, rehash: Callable[..., Path]) -> Callable[[int], Path]:
+    """A bundle whose fp16 graphs are those of another seed: the same weights, or others, in files with right hashes."""
+
+    def make(seed: int) -> Path:
+        folder, other = tiny_bundle(tmp_path / "b", seed=0), tiny_bundle(tmp_path / "other", seed=seed)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        for entry in list(manifest["graphs"]):
+            file = f"{entry['role']}.fp16.onnx"
+            (folder / file).write_bytes((other / f"{entry['role']}.onnx").read_bytes())
+            manifest["graphs"].append(entry | {"file": file, "precision": "fp16"})
+        return rehash(folder, graphs=manifest["graphs"])
+
+    return make
+
+
+def short(bundle: Path, **wish: Any) -> Report:
+    usual: dict[str, Any] = {"devices": ("cpu",), "batches": (1, 3), "seconds": 1.5, "quick": True}
+    return run(bundle, Wish(**(usual | wish)), progress=progress)
+
+
+def test_a_variant_with_other_weights_is_refused_with_its_error_and_nothing_of_it_is_timed(
+    with_variant: Callable[[int], Path],
+) -> None:
+    report = short(with_variant(1), precisions=("fp32", "fp16"))
+    wrong = [arm for arm in report.arms if arm.precision == "fp16"]
+    assert [arm.status for arm in wrong] == ["wrong"] * 3
+    for arm in wrong:
+        assert arm.points == ()
+        assert arm.scenarios is None
+        assert arm.gate is not None
+        assert not arm.gate.passed
+        assert max(error.absolute for error in arm.gate.worst.values()) > 0.01
+        assert "differs from fp32 on the CPU by up to" in (arm.reason or "")
+    assert all(arm.status == "timed" for arm in report.arms if arm.precision == "fp32")
+
+
+def test_a_variant_with_the_same_weights_passes(with_variant: Callable[[int], Path]) -> None:
+    report = short(with_variant(0), precisions=("fp32", "fp16"))
+    assert {arm.status for arm in report.arms} == {"timed"}
+
+
+def test_a_wrong_variant_ends_the_command_with_six_and_the_table_is_there_all_the_same(
+    with_variant: Callable[[int], Path], cli: Callable[..., Any]
+) -> None:
+    done = cli("benchmark", with_variant(1), "--precisions", "fp32,fp16", "--devices", "cpu", *SHORT)
+    assert done.code == 6
+    assert done.err.startswith("error: benchmark: encode.cpu.fp16.numpy.")
+    assert "is wrong: mean: differs from fp32 on the CPU" in done.err
+    assert "encode.cpu.fp32.numpy." in done.out
+    assert "wrong: mean: differs" in done.out
+
+
+def test_where_fp32_itself_is_not_the_source_model_nothing_is_timed(
+    tmp_path: Path, rehash: Callable[..., Path]
+) -> None:
+    folder, other = tiny_bundle(tmp_path / "b", seed=0), tiny_bundle(tmp_path / "other", seed=1)
+    (folder / "decoder.onnx").write_bytes((other / "decoder.onnx").read_bytes())
+    rehash(folder)
+    with pytest.raises(VerificationError, match=r"fp32 on the CPU, which every arm .* is wrong itself: x_hat"):
+        short(folder)
+
+
+@pytest.fixture
+def claimed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """An onnxruntime that claims CUDA and runs on the CPU; lying, it also names CUDA as what is active."""
+    import onnxruntime
+
+    from reparam.benchmark import engines
+    from reparam.engine import device
+
+    def plant(lies: bool) -> None:
+        real = onnxruntime.InferenceSession
+
+        class Fallen(real):  # type: ignore[misc,valid-type]
+            def __init__(self, data: bytes, options: Any, providers: list[Any], **more: Any) -> None:
+                self.asked = [each if isinstance(each, str) else each[0] for each in providers]
+                super().__init__(data, options, providers=[CPU], **more)
+
+            def get_providers(self) -> list[str]:
+                return [*self.asked, CPU] if lies else [CPU]
+
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
+        monkeypatch.setattr(device, "missing_for_cuda", list)
+        monkeypatch.setattr(engines, "missing_for_cuda", list)
+
+    return plant
+
+
+@pytest.mark.parametrize("lies", [False, True])
+@pytest.mark.parametrize("named", [("--devices", "cpu,cuda"), ()])
+def test_a_device_that_was_claimed_while_the_cpu_ran_ends_the_command_with_five(
+    lies: bool, named: tuple[str, ...], claimed: Callable[[bool], None], tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    claimed(lies)
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), *named, "--precisions", "fp32", *SHORT)
+    assert done.code == 5
+    assert "a device that was asked for was not used: encode.cuda.fp32.numpy." in done.err
+    assert "fell back: " in done.out
+    told = f"nodes run outside {CUDA}" if lies else f"onnxruntime chose {CPU}"
+    assert told in done.out
+
+
+def test_a_device_that_was_named_and_cannot_be_had_ends_with_five_and_one_that_was_not_named_with_zero(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    folder = tiny_bundle(tmp_path / "b")
+    done = cli("benchmark", folder, "--precisions", "fp32", "--devices", "cpu,cuda", *SHORT)
+    assert done.code == 5
+    assert "encode.cuda.fp32.numpy" in done.err
+    done = cli("benchmark", folder, "--precisions", "fp32", *SHORT)
+    assert (done.code, done.err) == (0, "")
+    assert "unavailable: device: cuda cannot be had here" in done.out
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"), [(DeviceUnavailable, 5, "fell back"), (RunError, 0, "unavailable")]
+)
+def test_an_arm_that_fails_while_it_is_timed_is_told_with_its_reason_and_the_others_go_on(
+    kind: Any, code: int, status: str, *, tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = reparam.VAE.decode, []
+
+    def decode(self: reparam.VAE, z: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 40:
+            raise kind("the card is gone")
+        return real(self, z, **more)
+
+    monkeypatch.setattr(reparam.VAE, "decode", decode)
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", "--precisions", "fp32", *SHORT)
+    assert done.code == code
+    assert f"{status}: it failed while it was timed: the card is gone\n  decode.cpu.fp32.numpy." in done.out
+    assert "\nencode.cpu.fp32.numpy." in done.out

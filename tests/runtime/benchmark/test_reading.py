@@ -1,0 +1,246 @@
+"""What is said of a report is computed from it: answers, floors, comparison, table, lines."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from reparam.benchmark.answers import answers_of
+from reparam.benchmark.compare import compare
+from reparam.benchmark.floors import hold, parse
+from reparam.benchmark.plan import Spec, Wish, arms_of, filled
+from reparam.benchmark.report import Arm, Point, Report
+from reparam.benchmark.scaling import fit, over_batch
+from reparam.benchmark.table import span, table, together
+from reparam.errors import OptionError
+
+
+def arm_of(report: Report, name: str) -> Arm:
+    return next(arm for arm in report.arms if arm.name == name)
+
+
+def faster(arm: Arm, device: str, times: dict[int, float]) -> Arm:
+    """The arm on another device, at each batch so many times as fast."""
+
+    def point(old: Point) -> Point:
+        assert old.latency is not None
+        latency = msgspec.structs.replace(old.latency, p50_ns=old.latency.p50_ns / times[old.batch])
+        return msgspec.structs.replace(old, latency=latency, rows_per_second=1e9 * old.batch / latency.p50_ns)
+
+    name = arm.name.replace(".cpu.", f".{device}.")
+    return msgspec.structs.replace(arm, name=name, device=device, points=tuple(map(point, arm.points)))
+
+
+def with_cuda(example: Report, times: dict[int, float]) -> Report:
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    kept = [arm for arm in example.arms if arm.device == "cpu"]
+    return msgspec.structs.replace(example, arms=(*kept, faster(plain, "cuda", times)))
+
+
+def answer(report: Report, question: str) -> Any:
+    return next(each for each in answers_of(report) if each.question == question)
+
+
+def test_the_answers_of_a_report_follow_from_the_rest_of_it(example: Report) -> None:
+    assert answers_of(msgspec.structs.replace(example, answers=())) == example.answers
+
+
+def test_the_gpu_pays_from_the_batch_after_which_it_always_wins(example: Report) -> None:
+    found = answer(with_cuda(example, {1: 0.5, 8: 1.2, 64: 0.9, 256: 3.0}), "Which device?")
+    assert found.numbers == {"encode_from_batch": 256.0}
+    assert found.answer == "The GPU pays from batch 256 on in encode (3.0 times at 256), copies included."
+    found = answer(with_cuda(example, {1: 0.5, 8: 1.2, 64: 2.0, 256: 3.0}), "Which device?")
+    assert found.numbers == {"encode_from_batch": 8.0}
+
+
+def test_a_gpu_that_never_wins_is_said_not_to(example: Report) -> None:
+    found = answer(with_cuda(example, dict.fromkeys((1, 8, 64, 256), 0.5)), "Which device?")
+    assert found.answer == "The GPU pays never up to 256 in encode, copies included."
+
+
+def test_without_a_gpu_the_reason_is_the_answer(example: Report) -> None:
+    assert answer(example, "Which device?").answer.startswith(
+        "The CPU: nothing ran on cuda: device: cuda cannot be had"
+    )
+
+
+def test_a_precision_is_told_in_rows_and_in_its_share_of_the_elbo(example: Report) -> None:
+    found = answer(example, "Is int8 worth it?")
+    int8, plain = (arm_of(example, f"encode.cpu.{name}.numpy.t2").points[-1] for name in ("int8", "fp32"))
+    assert int8.rows_per_second is not None
+    assert plain.rows_per_second is not None
+    ratio = int8.rows_per_second / plain.rows_per_second
+    assert found.numbers["encode.cpu.int8.numpy.t2@256"] == pytest.approx(ratio)
+    assert found.numbers["elbo_share"] == pytest.approx((93.164 - 92.956) / 92.956)
+    assert f"int8 gives {ratio:.2f} times the rows of fp32 in encode at batch 256" in found.answer
+    assert "its ELBO is 0.22% worse, as the export measured it" in found.answer
+
+
+def test_the_best_batch_comes_with_its_memory_and_others_with_their_ratio(example: Report) -> None:
+    found = answer(example, "Which batch?")
+    assert found.numbers["encode"] == 256.0
+    assert "MiB at the peak" in found.answer
+    torch, pinned = answer(example, "And torch?"), answer(example, "Which path?")
+    assert torch.answer.startswith("onnxruntime gives so many times the rows of torch: encode ")
+    plain, theirs = (arm_of(example, f"encode.cpu.fp32.{path}.t2").points[0] for path in ("numpy", "torch"))
+    assert plain.latency is not None
+    assert theirs.latency is not None
+    ratio = theirs.latency.p50_ns / plain.latency.p50_ns
+    assert torch.numbers["encode.cpu.fp32.numpy.t2@1"] == pytest.approx(ratio)
+    assert pinned.answer.startswith("At batch 1, pinned gives so many times the rows of numpy: ")
+
+
+def test_a_library_that_was_not_timed_is_told_with_its_reason_on_the_cpu(example: Report) -> None:
+    arms = [arm for arm in example.arms if arm.path != "torch"]
+    lost = [
+        msgspec.structs.replace(
+            arm,
+            name=arm.name.replace("cpu", device),
+            device=device,
+            status="unavailable",
+            points=(),
+            reason=f"no torch for {device}",
+        )
+        for device in ("cuda", "cpu")
+        for arm in example.arms
+        if arm.path == "torch"
+    ]
+    report = msgspec.structs.replace(example, arms=(*lost, *arms))
+    assert answer(report, "And torch?").answer == "It was not timed: no torch for cpu."
+
+
+def test_the_best_number_of_threads_is_told_for_each_end_of_the_batches(example: Report) -> None:
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    one = faster(plain, "cpu", {1: 2.0, 8: 1.0, 64: 1.0, 256: 0.5})
+    one = msgspec.structs.replace(one, name="encode.cpu.fp32.numpy.t1", threads=1)
+    found = answer(msgspec.structs.replace(example, arms=(*example.arms, one)), "How many threads?")
+    assert found.answer == "1 for encode at batch 1, 2 for encode at batch 256."
+
+
+def test_what_a_service_can_promise_is_the_highest_rate_that_held(example: Report) -> None:
+    found = answer(example, "What can a service promise?")
+    rates = {
+        arm.name: arm.scenarios.server.rate
+        for arm in example.arms
+        if arm.operation == "encode" and arm.scenarios and arm.scenarios.server
+    }
+    assert found.numbers["encode"] == max(rates.values())
+    assert max(rates, key=lambda name: rates[name]) in found.answer
+
+
+def test_unstable_points_and_refused_arms_are_counted(example: Report) -> None:
+    found = answer(example, "Can the figures be believed?")
+    assert found.numbers["unstable"] == 1.0
+    assert found.numbers["refused"] == 1.0
+    assert "points came under a spread of 10%" in found.answer
+
+
+def test_a_floor_is_rows_a_second_or_a_ratio_and_threads_may_be_left_out(example: Report) -> None:
+    assert hold(parse("encode.cpu.fp32.numpy@256=10000"), example).held
+    assert hold(parse("encode.cpu.fp32.numpy.t2@256=1e4"), example).held
+    missed = hold(parse("encode.cpu.fp32.numpy@256=1e12"), example)
+    assert not missed.held
+    assert "wanted is 1,000,000,000,000" in (missed.reason or "")
+    ratio = hold(parse("encode.cpu.int8.numpy@256/encode.cpu.fp32.numpy=1.5"), example)
+    assert ratio.held
+    assert ratio.found == pytest.approx(1.9, abs=0.1)
+    assert hold(parse("encode.cpu.fp32.numpy@256/encode.cpu.fp32.numpy@1=2"), example).held
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("encode.cpu.fp32.numpy@7=1", "was not timed at 7"),
+        ("encode.tpu.fp32.numpy@1=1", "no such arm"),
+        ("encode.cuda.fp32.numpy@1=1", "was not timed at 1: device: cuda cannot be had"),
+    ],
+)
+def test_a_floor_of_an_arm_that_was_not_timed_is_missed_with_the_reason(asked: str, told: str, example: Report) -> None:
+    found = hold(parse(asked), example)
+    assert not found.held
+    assert told in (found.reason or "")
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "encode", "encode@1", "encode@1=0", "encode@1=x", "encode@0=1", "@1=1", "a@1/=2"]
+)
+def test_a_floor_in_another_form_is_refused(asked: str) -> None:
+    with pytest.raises(OptionError, match="--floor: must be ARM@BATCH=ROWS_PER_S"):
+        parse(asked)
+
+
+def test_a_report_against_itself_has_moved_nowhere(example: Report) -> None:
+    found = compare(example, example)
+    assert {move.verdict for move in found.moves} == {"within noise"}
+    assert {move.ratio for move in found.moves} == {1.0}
+    assert (found.differences, found.only_old, found.only_new) == ((), (), ())
+
+
+def test_a_point_moves_where_its_ratio_is_beyond_the_spread_of_both(example: Report) -> None:
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    times = {1: 2.0, 8: 1.001, 64: 0.5, 256: 1.0}
+    new = msgspec.structs.replace(
+        example,
+        arms=tuple(faster(arm, "cpu", times) if arm is plain else arm for arm in example.arms),
+        versions=example.versions | {"onnxruntime": "9.9"},
+    )
+    found = compare(example, new)
+    verdicts = {move.batch: move.verdict for move in found.moves if move.arm == plain.name}
+    assert verdicts == {1: "faster", 8: "within noise", 64: "slower", 256: "within noise"}
+    assert found.differences == ("onnxruntime: 1.32.0 before, 9.9 now",)
+
+
+def test_a_line_is_found_with_its_fixed_part_and_the_part_for_each() -> None:
+    n = [1, 8, 64, 256]
+    line = fit("batch", n, [1000.0 + 25.0 * each for each in n])
+    assert (line.fixed_ns, line.each_ns) == pytest.approx((1000, 25))
+    assert line.residual == pytest.approx(0, abs=1e-9)
+    bent = fit("batch", n, [1000.0 + 25.0 * each**1.5 for each in n])
+    assert bent.residual > 0.05
+    times = np.array(bent.median_ns)
+    errors = np.abs((bent.fixed_ns + bent.each_ns * np.array(n)) / times - 1)
+    assert bent.residual == pytest.approx(errors.max())
+
+
+def test_two_points_make_no_line(example: Report) -> None:
+    points = arm_of(example, "encode.cpu.fp32.numpy.t2").points
+    assert over_batch(points[:2]) == ()
+    assert over_batch(points)[0].n == (1, 8, 64, 256)
+
+
+def test_the_table_names_every_arm_and_every_reason(example: Report) -> None:
+    text = table(example)
+    for arm in example.arms:
+        if arm.status == "timed":
+            assert arm.name in text
+        else:
+            assert (arm.reason or "") in text
+    assert "{encode,decode,reconstruct}.cuda.{fp32,int8}.{numpy,cuda-graph}.t2" in text
+    assert "one call took 9.1 s" in text
+    assert "encode.cpu.fp32.device.t2@256" in text
+    assert "decode.cpu.fp32.numpy.t2 *" in text
+
+
+def test_names_are_put_together_without_one_too_many() -> None:
+    names = [("encode", "cpu", "fp32"), ("decode", "cpu", "fp32"), ("encode", "cuda", "fp32")]
+    assert together(names) == ["encode.{cpu,cuda}.fp32", "decode.cpu.fp32"]
+
+
+@pytest.mark.parametrize(
+    ("ns", "told"), [(950.0, "0.95 us"), (12_340.0, "12.3 us"), (999_600.0, "1.00 ms"), (2.5e9, "2.50 s"), (None, "-")]
+)
+def test_times_have_three_digits_and_a_unit(ns: float | None, told: str) -> None:
+    assert span(ns) == told
+
+
+def test_a_wish_that_says_nothing_asks_what_people_ask(vae: Any) -> None:
+    wish = filled(Wish(), vae.manifest, 4)
+    assert wish.devices == ("cpu", "cuda")
+    assert wish.precisions == ("fp32", "int8")
+    assert (wish.batches, wish.threads) == ((1, 8, 64, 256), (4,))
+    names = [spec.name for spec in arms_of(wish)]
+    assert len(names) == len(set(names)) == 3 * 2 * (2 + 3)
+    assert Spec("encode", "cpu", "fp32", "pinned", 4).name in names
+    assert "encode.cuda.fp32.cuda-graph.t4" in names
+    assert "encode.cpu.fp32.cuda-graph.t4" not in names
