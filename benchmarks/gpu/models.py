@@ -1,0 +1,103 @@
+"""The models of a GPU report: bundles, made from a seed where they do not ship, and the same models in PyTorch."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import reparam_export
+from reparam_train.model import VAE
+from reparam_train.options import VAEConfig
+from reparam_train.rebuilt import from_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+CONV = VAEConfig(
+    net="conv", input_shape=(3, 64, 64), latent=64, hidden=(32, 64, 128, 256), likelihood="gaussian", activation="silu"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A bundle and its twin in PyTorch.
+
+    Attributes:
+        name: in the report.
+        bundle: its folder.
+        encode: x [n, *input] to mean and logvar, tensors.
+        decode: z [n, *latent] to x_hat, a tensor.
+        module: what holds the weights of both.
+        batches: that are timed, smallest first.
+        precisions: that the bundle holds.
+    """
+
+    name: str
+    bundle: Path
+    encode: Callable[[Any], tuple[Any, ...]]
+    decode: Callable[[Any], Any]
+    module: torch.nn.Module
+    batches: tuple[int, ...]
+    precisions: tuple[str, ...]
+
+
+def _ours(name: str, bundle: Path, model: VAE, batches: tuple[int, ...], precisions: tuple[str, ...]) -> Model:
+    model = model.eval()
+    return Model(name, bundle, model.encode, lambda z: model.decode(z)["x_hat"], model, batches, precisions)
+
+
+def mnist() -> Model:
+    """models/mnist, an MLP of 784-200-200-50."""
+    bundle = ROOT / "models" / "mnist"
+    return _ours("mnist", bundle, from_bundle(bundle), (1, 8, 64, 256, 4096), ("fp32",))
+
+
+def conv(folder: Path) -> Model:
+    """A convolutional VAE of 64 x 64 x 3 images with random weights."""
+    model = VAE.build(CONV, seed=0).eval()
+    return _ours("conv64", _exported(model, folder / "conv64"), model, (1, 8, 64, 256), ("fp32", "fp16"))
+
+
+def kl(
+    folder: Path,
+    *,
+    side: int = 512,
+    channels: tuple[int, ...] = (128, 256, 512, 512),
+    batches: tuple[int, ...] = (1, 4),
+) -> Model:
+    """AutoencoderKL in the layout of Stable Diffusion's, with random weights: 84 million at the usual channels."""
+    import diffusers
+
+    torch.manual_seed(0)
+    levels = len(channels)
+    vae: Any = diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=channels,
+        layers_per_block=2,
+        latent_channels=4,
+        norm_num_groups=min(32, channels[0]),
+        sample_size=side,
+        scaling_factor=0.18215,
+    ).eval()
+    name = f"kl{side}" if channels[0] == 128 else f"kl{side}-{channels[0]}"
+
+    def encode(x: Any) -> tuple[Any, ...]:
+        mean, logvar = vae.quant_conv(vae.encoder(x)).chunk(2, dim=1)
+        return mean, logvar.clamp(-30.0, 20.0)
+
+    def decode(z: Any) -> Any:
+        return vae.decoder(vae.post_quant_conv(z))
+
+    return Model(name, _exported(vae, folder / name), encode, decode, vae, batches, ("fp32", "fp16"))
+
+
+def _exported(model: torch.nn.Module, bundle: Path) -> Path:
+    """The bundle of a model, made once."""
+    if not (bundle / "manifest.json").exists():
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter; that fp16 is slow on a CPU is known
+            reparam_export.export(model, bundle, precision=("fp32", "fp16"), keep_slower=True)
+    return bundle
