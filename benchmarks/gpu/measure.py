@@ -71,7 +71,10 @@ def rates(plan: Plan) -> Rates:
 def measured(plan: Plan, found: Rates, wanted: list[str]) -> Iterator[Measured]:
     """Each model in turn; those of `wanted` alone where it names any."""
     if plan.quick:
-        makers = {"mnist": mnist, "kl64-32": lambda: kl(plan.work, side=64, channels=(32, 64, 128, 128), batches=(1, 2))}
+        makers = {
+            "mnist": mnist,
+            "kl64-32": lambda: kl(plan.work, side=64, channels=(32, 64, 128, 128), batches=(1, 2)),
+        }
     else:
         makers = {"mnist": mnist, "conv64": lambda: conv(plan.work), "kl512": lambda: kl(plan.work)}
     for name, make in makers.items():

@@ -111,8 +111,8 @@ class Card:
         return Bound()
 
     def run_with_iobinding(self, bound: Bound, options: RunOptions | None) -> None:
+        assert (options is not None) == ("enable_cuda_graph" in self.options)
         number = options.entries["gpu_graph_id"] if options else "-1"
-        assert (number != "-1") == ("enable_cuda_graph" in self.options)
         if number != "-1":
             if not self.captures:
                 raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
