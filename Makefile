@@ -11,7 +11,7 @@ SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject
 
 .DEFAULT_GOAL := help
 .PHONY: help catalogue demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
-.PHONY: bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided soak model model-mnist clean
+.PHONY: gpu bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided soak model model-mnist clean
 
 help: ## List these targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -108,6 +108,16 @@ fuzz-guided: .venv-fuzz/.ready ## Coverage-guided fuzzing of gate, manifest and 
 soak: $(READY) ## A million runs, 2,000 loads, 20,000 failures, 10 million rows: what they leave behind; RUNS= LOADS= FAILURES= ROWS=
 	$(BIN)/python benchmarks/soak.py $(or $(RUNS),1000000) $(or $(LOADS),2000) $(or $(FAILURES),20000) $(or $(ROWS),10000000)
 
+gpu: .venv-gpu/.ready ## Everything that wants a CUDA card, into docs/gpu-report.json and .md; docs/gpu.md
+	.venv-gpu/bin/python benchmarks/gpu
+
+# of PyTorch's own index where the usual wheel is another CUDA's; onnxruntime and onnxruntime-gpu exclude each other
+.venv-gpu/.ready: $(SOURCES)
+	$(PYTHON) -m venv --clear .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  '.[cuda,train,export,nvml,test]' diffusers
+	@touch $@
+
 bench-train: ## Rows a second of training beside pythae, in an environment of its own; needs MNIST=DIR
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pythae==0.1.2 '.[cpu,train]'
@@ -129,4 +139,4 @@ model-mnist: $(READY) ## Train and export models/mnist again, in half an hour; n
 	$(BIN)/reparam export build/mnist-run models/mnist --precision fp32,int8 --calibrate $(MNIST)
 
 clean: ## Remove environments and everything built
-	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench .venv-fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-oldest .venv-ort118 .venv-bench .venv-fuzz .venv-gpu build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -109,6 +109,10 @@ class RunError(ReparamError, RuntimeError):
     exit_code = 5
 
 
+class OutOfMemory(RunError, MemoryError):
+    """A card has no memory left for a run, not even for one row of it."""
+
+
 class VerificationError(ReparamError, RuntimeError):
     """A check failed: a graph's numbers differ from its source by more than the bound."""
 

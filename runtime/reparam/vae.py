@@ -31,6 +31,7 @@ def load(
     expect_sha256: str | None = None,
     trust: Trust = "strict",
     memory_budget: int | None = None,
+    tf32: bool = False,
 ) -> "VAE":
     """Loads a bundle: every file is hashed, every graph checked, and both sessions are ready when this returns.
 
@@ -50,6 +51,8 @@ def load(
         memory_budget: bytes that both graphs may need for a call of max_batch rows, weights included, by an estimate
             from their sizes; a bundle that needs more is refused before it is run. None: one row must fit into three
             quarters of the memory of this machine, or of the container.
+        tf32: whether a CUDA card may round the factors of float32 products to 10 bits of mantissa: faster, and results
+            that differ from the CPU's in the third or fourth digit. Refused for device="cpu".
 
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.
@@ -74,6 +77,7 @@ def load(
         expect_sha256=expect_sha256,
         trust=trust,
         memory_budget=memory_budget,
+        tf32=tf32,
     )
     return VAE(path, options)
 
@@ -129,18 +133,22 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         """Gives back the memory that onnxruntime keeps for the largest batch so far; runs one row to do so."""
         self._rows.trim()
 
-    def pinned(self, batch: int, *, size: tuple[int, int] | None = None) -> Pinned:
+    def pinned(self, batch: int, *, size: tuple[int, int] | None = None, cuda_graph: bool | None = None) -> Pinned:
         """The model for exactly `batch` rows a call, with buffers of its own: the least that a call can cost.
 
         Args:
             batch: rows of each call, at least 1.
             size: height and width of images, where the bundle leaves them open; None for those of training.
+            cuda_graph: on a card, whether its graphs are captured once as CUDA graphs and replayed by each call, for
+                which they lie on the card once more; None for where that is possible, which `.cuda_graph` tells.
 
         Returns:
             A context manager with `encode`, `sample` and `decode`, for the thread that made it alone.
 
         Raises:
-            OptionError: a batch or size out of range, or a model that is not on the CPU.
+            OptionError: a batch or size out of range, or cuda_graph on the CPU.
+            DeviceUnavailable, RunError: cuda_graph is True, and a node runs on the CPU or onnxruntime cannot capture.
+            OutOfMemory: the card has no memory for it.
 
         Examples:
             >>> import numpy, reparam
@@ -149,7 +157,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
             ...     fast.encode(numpy.zeros((1, 1, 8, 8), "float32")).mean.shape
             (1, 8)
         """
-        return Pinned(self._rows, batch, size)
+        return Pinned(self._rows, batch, size, cuda_graph=cuda_graph)
 
     def device_arrays(self) -> DeviceArrays:
         """The model for arrays that stay on its device: DLPack in, DLPack out, nothing copied.

@@ -69,18 +69,19 @@ class PinnedPath(Numpy):
     """Through `VAE.pinned`: buffers and bindings of one batch size, kept."""
 
     copies = "x, eps or z into kept buffers, and the results out of them into new arrays"
+    copies_of_cards = "x, eps or z to kept buffers on the card, and the results from there into new arrays"
     any_batch = False
+    cuda_graph = False  # the path below
 
     def __init__(self, vae: VAE) -> None:
         super().__init__(vae)
-        vae.pinned(1).close()  # refused here where the device has no such path
         self._open: list[Callable[[], None]] = []
 
     def call(self, operation: Operation, feeds: Feeds) -> Call:
         """See `Opened`."""
         sides = feeds.x.shape[1:3] if self._vae.manifest.input.layout == "channels_last" else feeds.x.shape[2:4]
         size = sides if self._vae.manifest.input.factors else None
-        fast = self._vae.pinned(len(feeds), size=cast("tuple[int, int] | None", size))
+        fast = self._vae.pinned(len(feeds), size=cast("tuple[int, int] | None", size), cuda_graph=self.cuda_graph)
         self._open.append(fast.close)
         if operation == "decode":
             return Call(lambda: fast.decode(feeds.z), _x_hat)
@@ -95,6 +96,17 @@ class PinnedPath(Numpy):
         for close in self._open:
             close()
         self._open.clear()
+
+
+class CudaGraph(PinnedPath):
+    """The same with runs that replay CUDA graphs."""
+
+    cuda_graph = True
+
+    def __init__(self, vae: VAE) -> None:
+        if rows_of(vae).pair.device.provider == CPU:
+            raise OptionError("cuda-graph: there are CUDA graphs on CUDA devices alone")
+        super().__init__(vae)
 
 
 class DevicePath(Numpy):
@@ -126,16 +138,6 @@ class DevicePath(Numpy):
         """The rows as an OrtValue on the model's device."""
         made = import_onnxruntime().OrtValue.ortvalue_from_numpy
         return made(rows, self._device.kind, self._device.index)
-
-
-class CudaGraph(Numpy):
-    """A captured CUDA graph; this version has none."""
-
-    def __init__(self, vae: VAE) -> None:
-        super().__init__(vae)
-        if self.facts.requested == CPU:
-            raise OptionError("cuda-graph: there are CUDA graphs on CUDA devices alone")
-        raise OptionError("cuda-graph: this version of reparam captures none")
 
 
 def facts_of(vae: VAE, *, waits: str, copies: str, any_batch: bool) -> Facts:

@@ -36,6 +36,25 @@ class Device:
         return CPU if self.kind == "cpu" else CUDA
 
 
+def providers(device: Device, *, tf32: bool, capture: bool) -> list[tuple[str, dict[str, str]]]:
+    """What a session on the device asks onnxruntime for.
+
+    Args:
+        device: where it runs.
+        tf32: whether a card may round the factors of float32 products to 10 bits of mantissa.
+        capture: whether the session's runs are captured in CUDA graphs.
+    """
+    if device.kind == "cpu":
+        return [(CPU, {})]
+    options = {
+        "device_id": str(device.index),
+        "use_tf32": str(int(tf32)),
+        # the usual search times all kernels for each new batch size, and takes another one when it is run again
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    return [(CUDA, options | ({"enable_cuda_graph": "1"} if capture else {}))]
+
+
 def _loadable(library: str) -> bool:
     try:
         ctypes.CDLL(library)

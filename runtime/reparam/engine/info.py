@@ -16,6 +16,7 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     likelihood: str | None
     noise: str | None
     device: str
+    tf32: bool
     provider: str
     precision: str
     threads: int
@@ -46,6 +47,7 @@ def info_of(pair: Pair, *, max_batch: int) -> Info:
         likelihood=None if manifest.likelihood is None else type(manifest.likelihood).__name__.lower(),
         noise=manifest.latent.noise,
         device=str(pair.device),
+        tf32=pair.tf32,
         provider=pair.encoder.provider,
         precision=pair.precision,
         threads=pair.threads,

@@ -19,3 +19,4 @@ class LoadOptions:
     expect_sha256: str | None
     trust: Trust
     memory_budget: int | None
+    tf32: bool

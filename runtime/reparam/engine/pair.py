@@ -4,11 +4,12 @@ import dataclasses
 
 from reparam.bundle.manifest import Manifest, Precision
 from reparam.bundle.reader import Bundle
+from reparam.engine.card import CardSession
 from reparam.engine.device import Device, resolve, warn_caller
 from reparam.engine.memory import MACHINE, Budget, check_memory
 from reparam.engine.session import Contract, Graph, GraphSession
 from reparam.engine.threads import available_threads
-from reparam.errors import DeviceUnavailable
+from reparam.errors import DeviceUnavailable, OptionError
 from reparam.integers import whole
 
 
@@ -22,6 +23,7 @@ class Pair:
     device: Device
     precision: Precision
     threads: int
+    tf32: bool = False
 
 
 def session_of(graph: Graph) -> GraphSession:
@@ -52,6 +54,7 @@ def start_pair(
     precision: Precision = "fp32",
     threads: int | None = None,
     memory: Budget = MACHINE,
+    tf32: bool = False,
 ) -> Pair:
     """Creates both sessions.
 
@@ -61,15 +64,18 @@ def start_pair(
         precision: which variant to run.
         threads: of each session; None takes what affinity and the container's quota allow.
         memory: what both graphs may need by estimate.
+        tf32: whether a card may use TF32.
 
     Raises:
         OptionError, BundleError, DeviceUnavailable: what cannot be had, and why.
     """
     count = available_threads() if threads is None else whole("threads", threads, low=1, high=1024)
+    if tf32 and device == "cpu":
+        raise OptionError("tf32: is a mode of CUDA cards, and device is cpu; leave it out")
     chosen = resolve(device)
     check_memory(bundle, precision, memory, on_host=chosen.kind == "cpu")
     try:
-        return _start(bundle, chosen, precision, count)
+        return _start(bundle, chosen, precision, count, tf32=tf32)
     except DeviceUnavailable as error:
         if device != "auto" or chosen.kind == "cpu":
             raise
@@ -77,15 +83,14 @@ def start_pair(
         return _start(bundle, Device("cpu"), precision, count)
 
 
-def _start(bundle: Bundle, device: Device, precision: Precision, threads: int) -> Pair:
-    sessions = [
-        GraphSession(
-            bundle.graph(contract.role, precision),
-            contract,
-            device=device,
-            threads=threads,
-            where=f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}",
-        )
-        for contract in (encoder_contract(bundle.manifest), decoder_contract(bundle.manifest))
-    ]
-    return Pair(bundle.manifest, sessions[0], sessions[1], device, precision, threads)
+def _start(bundle: Bundle, device: Device, precision: Precision, threads: int, *, tf32: bool = False) -> Pair:
+    def session(contract: Contract) -> GraphSession:
+        graph = bundle.graph(contract.role, precision)
+        where = f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}"
+        if device.kind == "cpu":
+            return GraphSession(graph, contract, device=device, threads=threads, where=where)
+        return CardSession(graph, contract, device=device, threads=threads, where=where, tf32=tf32)
+
+    encoder, decoder = session(encoder_contract(bundle.manifest)), session(decoder_contract(bundle.manifest))
+    tf32 = tf32 and device.kind != "cpu"
+    return Pair(bundle.manifest, encoder, decoder, device, precision, threads, tf32=tf32)

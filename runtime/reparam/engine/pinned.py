@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from reparam.arrays import FLOAT32, FloatArray, check_out, check_pair, check_rows, read_rows
 from reparam.engine import inherited
-from reparam.engine.binding import Binding, Slot
+from reparam.engine.binding import Bound, Buffers, HostBuffers, Input, Output
+from reparam.engine.card_binding import CardBuffers
+from reparam.engine.device import Device
 from reparam.engine.pair import session_of
 from reparam.engine.rows import Rows
 from reparam.errors import ClosedError, InputError, OptionError, ReparamError, ThreadError
@@ -30,9 +32,9 @@ class _Bound:
     Each look costs, since a run has just emptied the processor's caches; a deterministic model has none.
     """
 
-    sampling: Binding
-    decoding: Binding
-    moments: tuple[Slot, FloatArray, FloatArray, Callable[[], None], Law] | None
+    sampling: Bound
+    decoding: Bound
+    moments: tuple[Input, Output, Output, Callable[[], None], Law] | None
 
 
 class Pinned:
@@ -40,24 +42,28 @@ class Pinned:
 
     Results are arrays of the caller's own, never the buffers. Every call raises `ThreadError` from another thread,
     `ClosedError` after the block, and what `VAE` raises for arrays that do not fit.
+
+    Attributes:
+        batch: rows of each call.
+        cuda_graph: whether calls replay CUDA graphs.
     """
 
-    def __init__(self, rows: Rows, batch: int, size: tuple[int, int] | None) -> None:
+    def __init__(self, rows: Rows, batch: int, size: tuple[int, int] | None, *, cuda_graph: bool | None = None) -> None:
         self.batch: int = whole("batch", batch, low=1, high=2**20)
         self._rows = rows.at(size)
         pair = rows.pair
-        if pair.device.kind != "cpu":
-            raise OptionError(f"pinned: runs on the CPU, this model is on {pair.device}; load it with device='cpu'")
+        buffers = _buffers(pair.device, cuda_graph=cuda_graph)
         encoder, law = session_of(pair.encoder), self._rows.manifest.latent.noise
         latent = (self.batch, *self._rows.latent), FLOAT32
         image = (self.batch, *self._rows.input), self._rows.dtype
-        x, moments = Slot(*image), None
-        noise = {} if law is None else {"eps": Slot(*latent)}
-        sampling = Binding(encoder, {"x": x, **noise}, {"z": latent})
-        decoding = Binding(session_of(pair.decoder), {"z": Slot(*latent)}, {"x_hat": image})
+        x, moments = buffers.input(*image), None
+        noise = {} if law is None else {"eps": buffers.input(*latent)}
+        sampling = buffers.bind(encoder, {"x": x, **noise}, {"z": latent})
+        decoding = buffers.bind(session_of(pair.decoder), {"z": buffers.input(*latent)}, {"x_hat": image})
         if law is not None:
-            quiet = Binding(encoder, {"x": x, "eps": Slot(*latent)}, {"mean": latent, "logvar": latent})
+            quiet = buffers.bind(encoder, {"x": x, "eps": buffers.input(*latent)}, {"mean": latent, "logvar": latent})
             moments = (x, quiet.outputs[0], quiet.outputs[1], quiet.run, law)
+        self.cuda_graph: bool = isinstance(buffers, CardBuffers) and bool(buffers.cuda_graph)
         self._bound: _Bound | None = _Bound(sampling, decoding, moments)
         self._forks: int = inherited.forks
         self._thread: int = get_ident()
@@ -116,7 +122,7 @@ class Pinned:
         binding = self._open().sampling
         self._fill(binding.inputs["x"], x, "x", allow_nan=allow_nan)
         if "eps" in binding.inputs:
-            binding.inputs["eps"].array[:] = noise_of(0, self.batch)
+            binding.inputs["eps"].put(noise_of(0, self.batch))
         return _run(binding, out)
 
     def decode(
@@ -138,17 +144,26 @@ class Pinned:
             return ClosedError("this pinned model is closed; open another with vae.pinned")
         return ThreadError("a pinned model belongs to the thread and process that made it; each opens its own")
 
-    def _fill(self, slot: Slot, array: object, name: str, *, allow_nan: bool) -> None:
+    def _fill(self, slot: Input, array: object, name: str, *, allow_nan: bool) -> None:
         """Copies checked rows into a buffer, whatever they come as."""
         if slot.takes(array, allow_nan=allow_nan):
             return
-        rows = check_rows(array, name=name, row_shape=slot.array.shape[1:], dtype=slot.array.dtype)
+        rows = check_rows(array, name=name, row_shape=slot.shape[1:], dtype=slot.dtype)
         if len(rows) != self.batch:
             raise InputError(f"{name}: must have {self.batch} rows, as this pinned model was made for, got {len(rows)}")
-        slot.array[...] = read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan)
+        slot.put(read_rows(rows, 0, self.batch, name=name, allow_nan=allow_nan))
 
 
-def _run(binding: Binding, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+def _buffers(device: Device, *, cuda_graph: bool | None) -> Buffers:
+    """Where a pinned model's arrays lie; `OptionError` for CUDA graphs on the CPU."""
+    if device.kind != "cpu":
+        return CardBuffers(device, cuda_graph=cuda_graph)
+    if cuda_graph:
+        raise OptionError("cuda_graph: there is none on the CPU; leave it out, or load with device='cuda'")
+    return HostBuffers()
+
+
+def _run(binding: Bound, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
     """Runs a graph; its only output in the caller's array, or in a new one."""
     (found,) = binding.outputs
     if out is not None:

@@ -1,6 +1,7 @@
 """One graph in onnxruntime: options fixed by us, provider checked, inputs and outputs held against the contract."""
 
 import dataclasses
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -10,12 +11,13 @@ import numpy.typing as npt
 
 from reparam.bundle.manifest import Axes, Role
 from reparam.bundle.outline import Admitted
-from reparam.engine.device import CUDA, Device
+from reparam.engine.device import CUDA, Device, providers
 from reparam.engine.wheel import import_onnxruntime
-from reparam.errors import BundleError, DeviceUnavailable, ReparamError, RunError
+from reparam.errors import BundleError, DeviceUnavailable, OutOfMemory, ReparamError, RunError
 
 _FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
 MOMENTS: Final = ["mean", "logvar"]  # what `encode` asks of the encoder
+_FULL: Final = re.compile(r"allocate memory|out of memory|alloc(ation)?_failed|bad_alloc|bad allocation", re.IGNORECASE)
 _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # dtypes in onnxruntime's words
 
 
@@ -79,27 +81,42 @@ def _alone(onnxruntime: ModuleType) -> Any:
     return options
 
 
-def _providers(device: Device) -> list[Any]:
-    if device.kind == "cpu":
-        return [device.provider]
-    # TF32 rounds products to 10 bits of mantissa: off, so that CPU and GPU agree
-    return [(device.provider, {"device_id": str(device.index), "use_tf32": "0"})]
-
-
 class GraphSession:
     """A graph that is ready to run, made of bytes that are past the gate. Safe to share between threads.
+
+    Args:
+        graph: past the gate.
+        contract: what it must take and give.
+        device: where it runs.
+        threads: of the session.
+        where: what messages call the graph.
+        tf32: whether a card may use TF32.
+        capture: whether its runs are captured in CUDA graphs; such a session is for bindings, of one thread.
 
     Raises:
         BundleError: onnxruntime cannot read the graph, or its inputs and outputs are not the contract's.
         DeviceUnavailable: onnxruntime does not really run on the device.
     """
 
-    def __init__(self, graph: Admitted, contract: Contract, *, device: Device, threads: int, where: str) -> None:
+    def __init__(
+        self,
+        graph: Admitted,
+        contract: Contract,
+        *,
+        device: Device,
+        threads: int,
+        where: str,
+        tf32: bool = False,
+        capture: bool = False,
+    ) -> None:
         onnxruntime = import_onnxruntime()
         try:
             # enable_fallback=0: on failure onnxruntime would print to stdout and retry on the CPU
             session = onnxruntime.InferenceSession(
-                graph.data, _options(onnxruntime, threads), providers=_providers(device), enable_fallback=0
+                graph.data,
+                _options(onnxruntime, threads),
+                providers=providers(device, tf32=tf32, capture=capture),
+                enable_fallback=0,
             )
             session.disable_fallback()
         except Exception as error:  # its exceptions have no common base
@@ -175,16 +192,21 @@ class GraphSession:
         """A new IOBinding of onnxruntime for this session."""
         return self._session.io_binding()
 
-    def runner(self, binding: Any, names: Iterable[str]) -> Callable[[], None]:
+    def runner(self, binding: Any, names: Iterable[str], *, graph: int | None = None) -> Callable[[], None]:
         """What runs on a binding whenever it is called; `RunError` with onnxruntime's first line where it fails.
 
         Args:
-            binding: of this session, for a session on the CPU.
+            binding: of this session.
             names: the outputs that it binds.
+            graph: number of the CUDA graph that the first runs capture and later ones replay, -1 for none; None for
+                a session that captures nothing.
         """
         run = self._direct.run_with_iobinding
         bound = binding if self._direct is self._session else binding._iobinding  # noqa: SLF001  see `_direct`
         options = self._alone if list(names) == MOMENTS else None
+        if graph is not None:
+            options = import_onnxruntime().RunOptions()
+            options.add_run_config_entry("gpu_graph_id", str(graph))
 
         def run_bound() -> None:
             try:
@@ -192,7 +214,7 @@ class GraphSession:
             except Exception as error:
                 raise self._failed(error) from error
 
-        if options is not None and not self._noted:
+        if options is not None and options is self._alone and not self._noted:
             with self._noting:
                 run_bound()
                 self._noted = True
@@ -215,6 +237,9 @@ class GraphSession:
         return found
 
     def _failed(self, error: Exception) -> RunError:
+        if self._falls and _FULL.search(str(error)):
+            told = f"no memory left on the card: {_first_line(error)}; give fewer rows a call"
+            return OutOfMemory(f"{self._where}: {told}")
         return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 
 

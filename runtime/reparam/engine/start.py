@@ -46,7 +46,9 @@ def start(path: str | os.PathLike[str], options: LoadOptions) -> tuple[LoadOptio
         path, precisions=(precision,), expect_sha256=pin, follow_links=options.follow_links, trust=options.trust
     )
     memory = Budget(max_batch, budget)
-    pair = start_pair(bundle, device=device, precision=precision, threads=options.threads, memory=memory)
+    pair = start_pair(
+        bundle, device=device, precision=precision, threads=options.threads, memory=memory, tf32=options.tf32
+    )
     return dataclasses.replace(options, expect_sha256=bundle.sha256), Rows(pair, max_batch=max_batch)
 
 

@@ -1,0 +1,115 @@
+"""Everything that wants a card, in one go: tests marked `gpu`, `reparam benchmark`, PyTorch beside it, the floors.
+
+    python benchmarks/gpu                              # docs/gpu-report.json and .md; `make gpu`
+    python benchmarks/gpu --device cpu --quick --out build/gpu-dry
+
+The second runs the same code without a card, on smaller models. Exit code 5 where something is missing, with its name,
+6 where a test failed.
+"""
+
+import argparse
+import datetime as dt
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from reparam.benchmark.identity import load_average, machine
+from reparam.engine.device import Device, missing_for_cuda
+from reparam.engine.probe import probe
+from reparam.engine.wheel import installed_wheels
+from reparam.errors import ReparamError
+from reparam.files.atomic import check_place
+
+_NEEDED = ("torch", "onnx", "onnxscript", "diffusers", "pytest", "pytest-timeout")
+
+
+def missing(device: str) -> list[str]:
+    """What keeps this machine from running it, by name."""
+    found: list[str] = []
+    for name in _NEEDED if device == "cpu" else (*_NEEDED, "nvidia-ml-py"):  # which names the card
+        try:
+            version(name)
+        except PackageNotFoundError:
+            found.append(name)
+    try:
+        if device != "cpu":
+            lacking = missing_for_cuda()
+            reason = None if lacking else probe(Device("cuda"))
+            found += lacking or ([f"a card that starts ({reason})"] if reason else [])
+        if device != "cpu" and "torch" not in found:
+            import torch
+
+            if not torch.cuda.is_available() or int((torch.version.cuda or "0").partition(".")[0]) < 13:
+                found.append(f"torch with CUDA 13 that sees a card (installed is {torch.__version__})")
+    except ReparamError as error:
+        found.append(str(error))
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of what was measured."""
+    found = {"python": platform.python_version()}
+    for name in ("reparam", "numpy", "torch", "diffusers"):
+        found[name] = version(name)
+    import torch
+
+    return found | installed_wheels() | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu for a dry run")
+    parser.add_argument("--quick", action="store_true", help="smaller models, less time")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the report")
+    parser.add_argument("--work", type=Path, default=Path("build/gpu"), help="folder of bundles, which are made once")
+    parser.add_argument("--seconds", type=float, default=None, help="of each group of arms")
+    parser.add_argument("--compile", default=None, help="mode of torch.compile; none to leave it out")
+    parser.add_argument("--skip-tests", action="store_true")
+    parser.add_argument("--models", default="", help="names with commas between them, such as mnist,conv64; all")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    if lacking := missing(options.device):
+        print(f"error: gpu: missing here: {', '.join(lacking)}; docs/gpu.md says how to get it", file=sys.stderr)
+        return 5
+    from commands import run_tests
+    from measure import Plan, measured, rates
+    from report import GpuReport, write
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    check_place(options.out / "gpu-report.json")
+    load, started = load_average(), dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    plan = Plan(
+        device=options.device,
+        quick=options.quick,
+        work=options.work,
+        seconds=options.seconds or (0.2 if options.quick else 5.0),
+        mode=options.compile or ("none" if options.quick else "max-autotune"),
+    )
+    report = GpuReport(
+        started=started,
+        device=options.device,
+        quick=options.quick,
+        machine=machine(load),
+        versions=versions(),
+        rates=rates(plan),
+        tests=None if options.skip_tests else run_tests(options.work),
+        models=(),
+    )
+    wanted = [name for name in options.models.split(",") if name]
+    for model in measured(plan, report.rates, wanted):
+        report = msgspec.structs.replace(report, models=(*report.models, model))
+        write(report, options.out)  # after each, so that a run that is cut short leaves what it found
+    write(report, options.out)
+    for name in ("json", "md"):
+        print(options.out / f"gpu-report.{name}")
+    return 6 if report.tests and report.tests.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
