@@ -11,38 +11,50 @@ if TYPE_CHECKING:
     from reparam.benchmark.report import Report
 
 
-class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.2 on
-    """Values with commas between them."""
+def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001  click's signature
+    """The values between commas."""
+    return tuple(each.strip() for each in value.split(",") if each.strip())
 
-    name = "a,b"
 
-    def __init__(self, kind: type[str] | type[int] = str) -> None:
-        self._kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | int, ...]:
-        """The values as a tuple; one that is no value of the kind is a usage error."""
-        if isinstance(value, tuple):
-            return value  # pyright: ignore[reportUnknownVariableType]  # of a default
-        try:
-            return tuple(self._kind(each.strip()) for each in str(value).split(",") if each.strip())
-        except ValueError:
-            self.fail(f"{value!r} must be whole numbers with commas between them", param, ctx)
+def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """The same as whole numbers; others are a usage error."""
+    try:
+        return tuple(map(int, _names(ctx, param, value)))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} must be whole numbers with commas between them", ctx, param) from None
 
 
 @click.command(short_help="Which device, precision and batch: measured.")
 @bundle_argument
-@click.option("--devices", type=Names(), default="", help="cpu, cuda, cuda:N.  [default: cpu,cuda, if it is there]")
-@click.option("--precisions", type=Names(), default="", help="fp32, fp16, int8.  [default: those it has, and int8]")
+@click.option(
+    "--devices",
+    callback=_names,
+    metavar="A,B",
+    default="",
+    help="cpu, cuda, cuda:N.  [default: cpu,cuda, if it is there]",
+)
+@click.option(
+    "--precisions",
+    callback=_names,
+    metavar="A,B",
+    default="",
+    help="fp32, fp16, int8.  [default: those it has, and int8]",
+)
 @click.option(
     "--paths",
-    type=Names(),
+    callback=_names,
+    metavar="A,B",
     default="",
     help="numpy, pinned, device, cuda-graph.  [default: numpy,pinned; of a card all but pinned]",
 )
-@click.option("--operations", type=Names(), default="", help="encode, decode, reconstruct.  [default: all]")
-@click.option("--batches", type=Names(int), default="", help="Rows of a call.  [default: 1,8,64,256]")
-@click.option("--threads", type=Names(int), default="", help="Of a session.  [default: all this process may use]")
-@click.option("--against", type=Names(), default="", help="Other libraries: torch, torch-compile.")
+@click.option(
+    "--operations", callback=_names, metavar="A,B", default="", help="encode, decode, reconstruct.  [default: all]"
+)
+@click.option("--batches", callback=_numbers, metavar="N,N", default="", help="Rows of a call.  [default: 1,8,64,256]")
+@click.option(
+    "--threads", callback=_numbers, metavar="N,N", default="", help="Of a session.  [default: all this process may use]"
+)
+@click.option("--against", callback=_names, metavar="A,B", default="", help="Other libraries: torch, torch-compile.")
 @click.option("--run", type=PATH, help="Training run for --against, where the bundle's graphs do not tell the net.")
 @click.option("--quick", is_flag=True, help="Half a minute, numpy to numpy only.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="About how long.  [default: 170; 22 with --quick]")
