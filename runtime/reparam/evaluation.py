@@ -1,5 +1,6 @@
 """The field's evaluation of a model over a data set: means of per-row scores, with what they mean beside them."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -49,6 +50,27 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     latent: int
 
 
+@dataclasses.dataclass
+class Tally:
+    """What an evaluation keeps of the rows so far: scores in nats, and means of posteriors."""
+
+    rate: Running = dataclasses.field(default_factory=Running)
+    distortion: Running = dataclasses.field(default_factory=Running)
+    mean: Running = dataclasses.field(default_factory=Running)
+    likelihood: Running = dataclasses.field(default_factory=Running)
+
+    def join(self, later: "Tally") -> None:
+        """That of rows which come behind; see `Running.join`."""
+        self.rate.join(later.rate)
+        self.distortion.join(later.distortion)
+        self.mean.join(later.mean)
+        self.likelihood.join(later.likelihood)
+
+    def folded(self) -> "Tally":
+        """The same without the rows themselves; see `Running.folded`."""
+        return Tally(self.rate.folded(), self.distortion.folded(), self.mean.folded(), self.likelihood.folded())
+
+
 def evaluate_rows(
     rows: Rows,
     x: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
@@ -58,20 +80,45 @@ def evaluate_rows(
     progress: Callable[[int], None],
 ) -> Evaluation:
     """Scores rows, a chunk at a time, and summarises them; see `reparam.VAE.evaluate`."""
+    tally, own = tally_rows(rows, x, seed=seed, samples=samples, progress=progress)
+    return summary(tally, own, seed=seed, samples=samples)
+
+
+def tally_rows(
+    rows: Rows,
+    x: npt.NDArray[Any] | Iterator[npt.NDArray[Any]],
+    *,
+    seed: int,
+    samples: int,
+    progress: Callable[[int], None],
+    first: int = 0,
+) -> tuple[Tally, Rows]:
+    """Scores rows, a chunk at a time; `first` is the number of the first one.
+
+    Returns:
+        Their tally, and the sessions for the height and width that they have.
+    """
     samples = whole("samples", samples, low=0, high=2**30 - 1)
-    law, own = rows.law(), rows
-    rate, distortion, mean, likelihood = Running(), Running(), Running(), Running()
-    for own, first, chunk in Chunks(rows, x if isinstance(x, Iterator) else iter([x]), "x"):
-        terms = elbo_terms(own, chunk, seed=seed, first_row=0, allow_nan=False, first=first)
-        rate.add(terms.rate)
-        distortion.add(terms.distortion)
-        mean.add(terms.mean.reshape(len(chunk), -1))  # [n, latent]
+    rows.law()
+    tally, own = Tally(), rows
+    for own, begin, chunk in Chunks(rows, x if isinstance(x, Iterator) else iter([x]), "x"):
+        start = first + begin
+        terms = elbo_terms(own, chunk, seed=seed, first_row=0, allow_nan=False, first=start)
+        tally.rate.add(terms.rate)
+        tally.distortion.add(terms.distortion)
+        tally.mean.add(terms.mean.reshape(len(chunk), -1))  # [n, latent]
         if samples:
-            likelihood.add(
+            tally.likelihood.add(
                 log_likelihood(
-                    own, chunk, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress, first=first
+                    own, chunk, samples=samples, seed=seed, first_row=0, allow_nan=False, advance=progress, first=start
                 )
             )
+    return tally, own
+
+
+def summary(tally: Tally, own: Rows, *, seed: int, samples: int) -> Evaluation:
+    """What a tally says, of a model whose rows have the shapes of `own`."""
+    rate, distortion, mean, likelihood = tally.rate, tally.distortion, tally.mean, tally.likelihood
     if mean.rows == 0:
         raise InputError("x: must have at least one row to be evaluated, got none")
     nll = nll_se = None
@@ -89,7 +136,7 @@ def evaluate_rows(
         samples=samples,
         nll=nll,
         nll_se=nll_se,
-        nll_is_bound=law == "uniform",  # a uniform posterior is zero where the prior is not
+        nll_is_bound=own.law() == "uniform",  # a uniform posterior is zero where the prior is not
         bits_per_dim=(negative_elbo if nll is None else nll) / (math.prod(own.input) * math.log(2.0)),
         active_units=int((variance > _ACTIVE).sum()),
         latent=variance.size,

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-_BLOCK: Final = 4096  # rows that are summed in one go: fixed, so that the chunks decide nothing
+BLOCK: Final = 4096  # rows that are summed in one go: fixed, so that the chunks decide nothing
 
 
 class Running:
@@ -35,13 +35,31 @@ class Running:
         """More rows, [n, *shape]."""
         start = 0
         while start < len(rows):
-            stop = min(len(rows), start + _BLOCK - self._waiting)
+            stop = min(len(rows), start + BLOCK - self._waiting)
             self._held.append(rows[start:stop].astype(np.float64))
             self._waiting += stop - start
             start = stop
-            if self._waiting == _BLOCK:
+            if self._waiting == BLOCK:
                 self._mean, self._squares, self._joined = self._with_held()
                 self._held, self._waiting = [], 0
+
+    def join(self, later: "Running") -> None:
+        """The rows of another that come behind these, as if they had been added here.
+
+        Raises:
+            ValueError: these do not end with a block, so that the next rows would not begin one.
+        """
+        if self.rows % BLOCK:
+            raise ValueError(f"rows: must be whole blocks of {BLOCK} before others are joined, got {self.rows}")
+        if later.rows:
+            self._mean, self._squares, self._joined = self._with(*later._with_held())  # noqa: SLF001  its own kind
+
+    def folded(self) -> "Running":
+        """The same without the rows themselves, which a block still holds until it is full."""
+        found = Running()
+        if self.rows:
+            found._mean, found._squares, found._joined = self._with_held()
+        return found
 
     @property
     def rows(self) -> int:
@@ -66,10 +84,14 @@ class Running:
             return self._mean, self._squares, self._joined
         block = np.concatenate(held)
         mean = np.asarray(block.sum(axis=0) / len(block))
-        squares = np.asarray(np.square(block - mean).sum(axis=0))
+        return self._with(mean, np.asarray(np.square(block - mean).sum(axis=0)), len(block))
+
+    def _with(
+        self, mean: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], count: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
         if self._mean is None or self._squares is None:
-            return mean, squares, len(block)
-        rows = self._joined + len(block)
+            return mean, squares, count
+        rows = self._joined + count
         away = mean - self._mean
-        squares = self._squares + squares + away**2 * (self._joined * len(block) / rows)
-        return self._mean + away * (len(block) / rows), squares, rows
+        squares = self._squares + squares + away**2 * (self._joined * count / rows)
+        return self._mean + away * (count / rows), squares, rows

@@ -49,10 +49,17 @@ class SplitRows:
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Pieces, float32 [some, *shape], of bounded size."""
-        left = len(self)
+        return self.part(0, len(self))
+
+    def part(self, start: int, stop: int) -> Iterator[FloatArray]:
+        """Pieces of the rows from start to stop; no others are read."""
+        left, passed = len(self), 0
         for split in self._splits:
             for places in split.head(left).pieces():
-                yield split.batch(places)
+                wanted = places[max(0, start - passed) : max(0, stop - passed)]
+                if len(wanted):
+                    yield split.batch(wanted)
+                passed += len(places)
                 left -= len(places)
 
 

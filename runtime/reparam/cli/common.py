@@ -64,10 +64,15 @@ def job_options(command: Command) -> Command:
     """How a bundle runs over files that may be larger than memory."""
     for option in (
         click.option("--resume", is_flag=True, help="Go on where an earlier process was stopped."),
-        click.option("--workers", type=click.IntRange(min=1, max=256), default=1, show_default=True, help="Processes."),
+        workers_option("Processes."),
     ):
         command = option(command)
     return run_options(command)
+
+
+def workers_option(help_text: str) -> Callable[[Command], Command]:
+    """--workers, processes that share the rows."""
+    return click.option("--workers", type=click.IntRange(min=1, max=256), default=1, show_default=True, help=help_text)
 
 
 def seed_options(command: Command) -> Command:

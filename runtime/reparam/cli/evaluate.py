@@ -1,15 +1,13 @@
 """`reparam evaluate`: what the field reports of a VAE, of a run or of a bundle."""
 
-import importlib.metadata
+import dataclasses
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import click
 
-from reparam.cli.common import PATH, opened, pin_option, print_json, progress, run_options, table
-from reparam.errors import MissingExtra, OptionError
-
-EVALUATORS: Final = "reparam.evaluators"  # entry points: `pieces` of a source, and `run`, which scores a run
+from reparam.cli.common import PATH, opened, pin_option, print_json, progress, run_options, table, workers_option
+from reparam.errors import OptionError
 
 
 @click.command(short_help="ELBO, rate, distortion, nll of a run or bundle.")
@@ -19,6 +17,7 @@ EVALUATORS: Final = "reparam.evaluators"  # entry points: `pieces` of a source, 
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Draws a row for the nll.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1), default=0, show_default=True, help="Of the noise.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only so many first rows.  [default: all]")
+@workers_option("Processes that share the rows of a bundle.")
 @pin_option
 @run_options
 def evaluate(
@@ -29,6 +28,7 @@ def evaluate(
     samples: int,
     seed: int,
     limit: int | None,
+    workers: int,
     device: str,
     threads: int | None,
     max_batch: int,
@@ -48,26 +48,37 @@ def evaluate(
 
     from reparam.bundle.manifest import MANIFEST_NAME
     from reparam.bundle.reader import read_bundle
+    from reparam.engine.threads import threads_each
+    from reparam.face.base import rows_of
+    from reparam.jobs.scoring import Scoring, evaluator, score
 
     bundle = (target / MANIFEST_NAME).exists() or not target.exists()
     if expect_sha256 is not None:
         if not bundle:
             raise OptionError(f"--expect-sha256: pins a bundle, and {target} is none; leave it out")
         read_bundle(target, precisions=(), expect_sha256=expect_sha256)  # before its word is taken for how to read DATA
-    rows: Any = _evaluator("pieces")(data, split=split, limit=limit, target=target)
-    with progress(len(rows) if samples else 0, "nll") as advance:
+    if workers > 1 and not bundle:
+        raise OptionError(f"--workers: share the rows of a bundle, and {target} is a run; export it, or leave it out")
+    rows: Any = evaluator("pieces")(data, split=split, limit=limit, target=target)
+    with progress(len(rows) if samples or workers > 1 else 0, "nll" if samples else "rows") as advance:
         if bundle:
             with opened(
                 target,
                 device=device,
-                threads=threads,
+                threads=threads or (threads_each(workers) if workers > 1 else None),
                 max_batch=max_batch,
                 trust=trust,
                 expect_sha256=expect_sha256,
             ) as vae:
-                found = vae.evaluate(iter(rows), seed=seed, samples=samples, progress=advance)
+                if workers == 1:
+                    found = vae.evaluate(iter(rows), seed=seed, samples=samples, progress=advance)
+                else:
+                    path, options = vae.__reduce__()[1]  # the recipe of this very model
+                    options = dataclasses.replace(options, device=vae.info().device)
+                    task = Scoring(path, options, data, split, limit, seed, samples)
+                    found = score(task, rows_of(vae), len(rows), workers=workers, advance=advance)
         else:
-            found = _evaluator("run")(
+            found = evaluator("run")(
                 target, iter(rows), seed=seed, samples=samples, device=device, threads=threads, progress=advance
             )
     document = msgspec.to_builtins(found)
@@ -79,9 +90,3 @@ def evaluate(
 
 def _told(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _evaluator(name: str) -> Any:
-    for entry in importlib.metadata.entry_points(group=EVALUATORS, name=name):
-        return entry.load()
-    raise MissingExtra(f"no package gives the evaluator {name!r}; pip install 'reparam[train]'")
