@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 
 from reparam.engine.parts import Chunks
@@ -121,6 +122,11 @@ def summary(tally: Tally, own: Rows, *, seed: int, samples: int) -> Evaluation:
     rate, distortion, mean, likelihood = tally.rate, tally.distortion, tally.mean, tally.likelihood
     if mean.rows == 0:
         raise InputError("x: must have at least one row to be evaluated, got none")
+    if not (np.isfinite(rate.mean) and np.isfinite(distortion.mean)):
+        raise InputError(
+            "x: the model gives rows a score that is not finite; bring them to the range of training, and see "
+            "whether reparam verify passes"
+        )
     nll = nll_se = None
     if samples:
         nll = -float(likelihood.mean)

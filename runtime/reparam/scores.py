@@ -121,7 +121,8 @@ def log_likelihood(
             wide = eps.astype(np.float64)
             log_q = row_sums(_LOG_DENSITY[law](wide) - 0.5 * logvar)
             log_prior = row_sums(_LOG_DENSITY["normal"](z.astype(np.float64)))
-            total = np.logaddexp(total, log_prob(likelihood, part, _decoded(rows.pair, z)) + log_prior - log_q)
+            with np.errstate(invalid="ignore"):  # NaN stays NaN
+                total = np.logaddexp(total, log_prob(likelihood, part, _decoded(rows.pair, z)) + log_prior - log_q)
         found[start:stop] = total - math.log(samples)
         advance(stop - start)
     return found

@@ -42,7 +42,7 @@ def load(
         prefer: what "auto" looks for: "accuracy" is fp32; "speed" is int8 on a CPU that has instructions for it and
             fp16 on a GPU, where the bundle holds that variant, and else fp32.
         threads: of each session; None takes what affinity and the container's quota allow.
-        max_batch: rows run at a time, at least 1; more memory above it, not more speed.
+        max_batch: rows run at a time, 1 to 2^20; more memory above it, not more speed.
         follow_links: whether the bundle's files may be symbolic links.
         expect_sha256: the sha256, in hex, that manifest.json must have; it pins every file.
         trust: "strict" takes graphs of operators on the gate's list alone, which random graphs could not bring down;

@@ -105,7 +105,7 @@ ROWS = [
     _row(
         "levels",
         "rows to calibrate on beyond the range of training",
-        f"{EXPORT} --precision int8 --calibrate AT/levels.npy",
+        f"{EXPORT} --precision fp16 --calibrate AT/levels.npy",
         "calibrate: must be from 0 to 1, the range of x in training, got 16 at row 0; scale the rows as training did",
         levels,
         4,

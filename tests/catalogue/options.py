@@ -67,7 +67,7 @@ ROWS = [
         "max-batch",
         "batches of no rows",
         f"reparam sample AT/bundle AT/x.npy --seed 7 --max-batch 0 {OUT}",
-        "Invalid value for '--max-batch': 0 is not in the range x>=1; see reparam sample --help",
+        "Invalid value for '--max-batch': 0 is not in the range 1<=x<=1048576; see reparam sample --help",
     ),
     _row(
         "workers",

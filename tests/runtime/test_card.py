@@ -110,9 +110,9 @@ class Card:
     def io_binding(self) -> Bound:
         return Bound()
 
-    def run_with_iobinding(self, bound: Bound, options: RunOptions | None) -> None:
-        assert (options is not None) == ("enable_cuda_graph" in self.options)
-        number = options.entries["gpu_graph_id"] if options else "-1"
+    def run_with_iobinding(self, bound: Bound, options: RunOptions) -> None:
+        assert ("gpu_graph_id" in options.entries) == ("enable_cuda_graph" in self.options)
+        number = options.entries.get("gpu_graph_id", "-1")
         if number != "-1":
             if not self.captures:
                 raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")

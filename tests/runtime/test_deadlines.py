@@ -69,15 +69,15 @@ def test_no_time_is_no_result_and_time_enough_changes_no_bit(calls: Calls, name:
     wanted = arrays(call())
     with pytest.raises(DeadlineExceeded, match=r"timeout: not done within 0 s; allow more"):
         call(timeout=0)
-    for timeout in (300, 1e6, None):
+    for timeout in (300, 1e6, np.int64(300), np.float32(300), None):
         for array, before in zip(arrays(call(timeout=timeout)), wanted, strict=True):
             np.testing.assert_array_equal(array, before)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "1", 1e300, [1]])
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "1", 1e300, [1], 10**400, True])
 def test_what_is_no_time_is_refused_by_name(calls: Calls, name: str, timeout: object) -> None:
-    with pytest.raises(OptionError, match="timeout: must be seconds, a number of at least 0, got"):
+    with pytest.raises(OptionError, match=r"timeout: must be seconds, a number from 0 to [0-9]+, got"):
         calls[name](timeout=timeout)
 
 

@@ -1,5 +1,6 @@
 """A pinned model gives what the model gives, to the bit, and belongs to one thread."""
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,17 @@ def test_every_call_equals_the_models_own_in_any_order(vae: reparam.VAE, batch: 
             assert np.array_equal(fast.decode(q.mean), vae.decode(q.mean))
             z = fast.sample(x, seed=7, first_row=turn)
             assert np.array_equal(z, vae.sample(x, seed=7, first_row=turn))
+
+
+def test_what_a_run_reads_lives_as_long_as_the_pinned_model(tiny: Any, onnx: Any, tmp_path: Path) -> None:
+    nodes = onnx.node("Add", "x eps", "mean"), onnx.node("Sub", "x x", "logvar"), onnx.node("Identity", "eps", "z")
+    folder = tiny(tmp_path / "b", encoder=onnx.encoder(*nodes))  # whose mean follows eps, which encode leaves at zero
+    rows = np.ones((8192, 2), np.float32)
+    with reparam.load(folder, device="cpu") as vae, vae.pinned(8192) as fast:
+        gc.collect()
+        taken = [np.full((8192, 2), 7.0, np.float32) for _ in range(16)]  # memory that nobody else may hold
+        assert np.array_equal(fast.encode(rows).mean, rows)
+        assert len(taken) == 16
 
 
 def test_results_are_the_callers_and_no_buffer(vae: reparam.VAE) -> None:

@@ -223,3 +223,10 @@ def test_a_closed_model_scores_nothing(bundle: Path, rows_of: Rows) -> None:
     for score in (vae.elbo, vae.evaluate, lambda x, seed: vae.log_likelihood(x, samples=2, seed=seed)):
         with pytest.raises(ClosedError):
             score(rows_of(3), seed=7)
+
+
+def test_rows_whose_score_is_no_number_are_refused(vae: reparam.VAE) -> None:
+    x = np.full((3, 1, 8, 8), 3e38, np.float32)
+    for samples in (0, 2):
+        with pytest.raises(InputError, match=r"^x: the model gives rows a score that is not finite; bring them to"):
+            vae.evaluate(x, samples=samples)

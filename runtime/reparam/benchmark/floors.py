@@ -15,7 +15,7 @@ from reparam.errors import OptionError
 
 _NAME: Final = r"[a-z0-9:.-]+"
 _SYNTAX: Final = re.compile(
-    rf"(?P<arm>{_NAME})@(?P<batch>\d{{1,9}})(?:/(?P<against>{_NAME})(?:@(?P<other>\d{{1,9}}))?)?=(?P<wanted>[0-9.eE+]+)"
+    rf"(?P<arm>{_NAME})@(?P<batch>[0-9]{{1,9}})(?:/(?P<against>{_NAME})(?:@(?P<other>[0-9]{{1,9}}))?)?=(?P<wanted>[0-9.eE+]+)"
 )
 
 
@@ -38,7 +38,7 @@ def parse(asked: str) -> Demand:
         wanted = float(match["wanted"]) if match else 0.0
     except ValueError:
         wanted = 0.0
-    if match is None or not 0 < wanted < float("inf") or not int(match["batch"]):
+    if match is None or not 0 < wanted < float("inf") or 0 in (int(match["batch"]), int(match["other"] or 1)):
         raise OptionError(
             f"--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES, "
             f"such as encode.cpu.fp32.numpy@256=10000, got {asked!r:.120}"

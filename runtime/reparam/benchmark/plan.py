@@ -86,8 +86,8 @@ def check(wish: Wish) -> None:
             raise OptionError(f"{name}: must be of {', '.join(known)}, got {', '.join(sorted(other))}")
     if "auto" in wish.devices:
         raise OptionError("--devices: auto is whatever is there; name what shall be measured, such as cpu,cuda")
-    if any(batch < 1 for batch in wish.batches) or any(threads < 1 for threads in wish.threads):
-        raise OptionError("--batches and --threads: must be whole numbers from 1 on")
+    if any(not 1 <= batch <= 2**20 for batch in wish.batches) or any(not 1 <= each <= 1024 for each in wish.threads):
+        raise OptionError("--batches and --threads: must be whole numbers from 1 to 2^20, and to 1024")
     if wish.seconds is not None and not 1 <= wish.seconds <= 86400:
         raise OptionError(f"--seconds: must be from 1 to 86400, got {wish.seconds:g}")
     if not wish.bound_ms > 0:

@@ -13,6 +13,9 @@ from msgspec import Meta
 from reparam.bundle.manifest import Bound, Worst
 from reparam.engine.info import Placement
 from reparam.errors import InputError, InputNotFound
+from reparam.files.regular import read_regular
+
+_LARGEST: Final = 2**28  # bytes of a report that is read
 
 Operation = Literal["encode", "decode", "reconstruct"]
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
@@ -339,11 +342,12 @@ def read_report(path: Path) -> Report:
         InputError: not a report, or one of another version.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Report)
+        return msgspec.json.decode(read_regular(path, most=_LARGEST), type=Report)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such report; write one with reparam benchmark BUNDLE --out {path}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a report of this version of reparam benchmark: {error}; run it again") from None
+    except (msgspec.DecodeError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: not a report of this version of reparam benchmark: {reason}; run it again") from None
 
 
 def schema() -> bytes:

@@ -99,11 +99,16 @@ def benchmark(
     from reparam.benchmark.plan import Wish
     from reparam.benchmark.report import encode_report, read_report
     from reparam.benchmark.table import table
+    from reparam.errors import OptionError
     from reparam.files.atomic import check_place, write_bytes
 
     for place in (out, page):  # before minutes are spent on what is to be written there
         if place is not None:
             check_place(place)
+            if place.resolve().parent == bundle.resolve():
+                raise OptionError(f"{place}: lies in the bundle that is measured; choose another place")
+    if out is not None and page is not None and out.resolve() == page.resolve():
+        raise OptionError(f"--out and --page name one file, {out}; give each its own")
     if page is not None:
         check_page()
     old = None if compare is None else read_report(compare)

@@ -51,7 +51,11 @@ def run_options(command: Command) -> Command:
         trust_option,
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
         click.option(
-            "--max-batch", type=click.IntRange(min=1), default=256, show_default=True, help="Rows run at a time."
+            "--max-batch",
+            type=click.IntRange(min=1, max=2**20),
+            default=256,
+            show_default=True,
+            help="Rows run at a time.",
         ),
         click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all this process may use]"),
         click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, or auto."),

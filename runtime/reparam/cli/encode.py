@@ -40,7 +40,7 @@ def encode(
     files = {name: path for name, path in (("mean", mean), ("logvar", logvar)) if path is not None}
     if not files:
         raise click.UsageError("give --mean, --logvar or both: where to write")
-    if mean == logvar:
+    if len({path.resolve() for path in files.values()}) < len(files):
         raise click.UsageError("--mean and --logvar name one file; give two")
     job = Job(
         op="encode",

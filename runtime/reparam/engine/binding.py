@@ -121,7 +121,7 @@ class Binding:
             bound.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in zip(outputs, arrays, strict=True):
             bound.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        self.run: Callable[[], None] = session.runner(bound, outputs)
+        self.run: Callable[[], None] = session.runner(bound, (inputs, arrays))
 
 
 class HostBuffers:

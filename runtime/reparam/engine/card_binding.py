@@ -97,7 +97,7 @@ class CardBinding:
             bound.bind_ortvalue_input(name, slot.value)
         for name, result in zip(outputs, results, strict=True):
             bound.bind_ortvalue_output(name, result.value)
-        self.run: Callable[[], None] = session.runner(bound, outputs, graph=graph)
+        self.run: Callable[[], None] = session.runner(bound, (inputs, results), graph=graph)
         for _ in range(0 if graph is None else _FIRST_RUNS):
             self.run()
 

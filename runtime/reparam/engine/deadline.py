@@ -3,7 +3,8 @@
 import math
 import threading
 import time
-from typing import Any, Protocol
+from numbers import Real
+from typing import Any, Protocol, cast
 
 import numpy.typing as npt
 
@@ -13,10 +14,14 @@ from reparam.errors import DeadlineExceeded, OptionError, RunError
 
 def check_seconds(name: str, value: object) -> float:
     """The value as seconds, or `OptionError` unless it is a number from 0 to what a lock can wait."""
-    number = float(value) if isinstance(value, int | float) else math.nan
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(cast("float", value))
+    except OverflowError:  # a whole number that no float holds
+        number = math.inf
     if not 0 <= number <= threading.TIMEOUT_MAX:
-        raise OptionError(f"{name}: must be seconds, a number of at least 0, got {value!r:.80}")
-    return number
+        limit = f"{threading.TIMEOUT_MAX:.0f}"
+        raise OptionError(f"{name}: must be seconds, a number from 0 to {limit}, got {value!r:.80}")
+    return number + 0.0  # no -0
 
 
 class Stoppable(Protocol):

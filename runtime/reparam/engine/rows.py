@@ -11,7 +11,6 @@ from reparam.arrays import FLOAT32, FloatArray, RowSource, check_rows, finite, i
 from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.deadline import Deadline, Timed
 from reparam.engine.pair import Pair, session_of
-from reparam.engine.session import MOMENTS
 from reparam.errors import ClosedError, InputError, OptionError
 from reparam.files.paging import Pages
 from reparam.files.stored import Stored
@@ -22,6 +21,7 @@ Noise = Callable[[int, int], FloatArray]  # of rows start to stop, float32 [stop
 Step = Callable[[Pair, npt.NDArray[Any], int, int], list[npt.NDArray[Any]]]  # sessions, rows start to stop, start, stop
 Part = tuple[int, int, list[npt.NDArray[Any]]]  # start, stop, outputs
 
+_MOMENTS: Final = ["mean", "logvar"]
 _LONGEST: Final = 2**24  # of a side: far beyond what memory holds, and its square is still a size
 
 
@@ -269,7 +269,7 @@ class Rows:
 
     def encode(self, pair: Pair, x: npt.NDArray[Any], start: int, stop: int) -> list[FloatArray]:
         """Mean and logvar of a chunk."""
-        return pair.encoder.run(MOMENTS, {"x": x, "eps": self.no_noise(start, stop)})
+        return pair.encoder.run(_MOMENTS, {"x": x, "eps": self.no_noise(start, stop)})
 
     def decode(self, pair: Pair, z: FloatArray, start: int, stop: int) -> list[npt.NDArray[Any]]:  # noqa: ARG002  a Step
         """x_hat of a chunk."""
@@ -289,7 +289,7 @@ class Rows:
             and (allow_nan or finite(x))
         ):
             zeros = self._zeros if len(self._zeros) == n else self.no_noise(0, n)
-            return self.pair.encoder.run(MOMENTS, {"x": x, "eps": zeros})
+            return self.pair.encoder.run(_MOMENTS, {"x": x, "eps": zeros})
         return None
 
     def sampler(self, eps_of: Noise) -> Step:

@@ -2,8 +2,7 @@
 
 import dataclasses
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, Protocol
 
@@ -16,7 +15,6 @@ from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, OutOfMemory, ReparamError, RunError
 
 _FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
-MOMENTS: Final = ["mean", "logvar"]  # what `encode` asks of the encoder
 _FULL: Final = re.compile(r"allocate memory|out of memory|alloc(ation)?_failed|bad_alloc|bad allocation", re.IGNORECASE)
 _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # dtypes in onnxruntime's words
 
@@ -75,12 +73,6 @@ def _options(onnxruntime: ModuleType, threads: int) -> Any:
     return options
 
 
-def _alone(onnxruntime: ModuleType) -> Any:
-    options = onnxruntime.RunOptions()
-    options.only_execute_path_to_fetches = True
-    return options
-
-
 class GraphSession:
     """A graph that is ready to run, made of bytes that are past the gate. Safe to share between threads.
 
@@ -134,10 +126,7 @@ class GraphSession:
         self._shapes = contract.outputs if contract.factors is None else None
         self._first = next(iter(contract.inputs))
         self._falls = device.kind != "cpu"  # a session on the CPU has nowhere to fall
-        # Who asks for the moments alone pays for no z. onnxruntime notes which nodes that leaves in a table without a
-        # lock, at the first such run: so that one runs by itself, and these are the only outputs that are asked so.
-        self._alone = None if self._falls else _alone(onnxruntime)
-        self._noting, self._noted = threading.Lock(), False
+        self._plain = onnxruntime.RunOptions()  # else onnxruntime makes one for each run, in two microseconds
         self._where = where
         self._provider = str(active)
         self._arena = f"{'cpu' if device.kind == 'cpu' else 'gpu'}:{device.index}"
@@ -149,14 +138,8 @@ class GraphSession:
 
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]], options: Any = None) -> list[npt.NDArray[Any]]:
         """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
-        alone = self._alone if names is MOMENTS and options is None else None
         try:
-            if alone is None or self._noted:
-                found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, alone or options)
-            else:
-                with self._noting:
-                    found = self._direct.run(names, feeds, alone)
-                    self._noted = True
+            found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, self._plain if options is None else options)
         except Exception as error:
             raise self._failed(error) from error
         shapes = self._shapes or self._contract.shapes_for(feeds)
@@ -192,32 +175,28 @@ class GraphSession:
         """A new IOBinding of onnxruntime for this session."""
         return self._session.io_binding()
 
-    def runner(self, binding: Any, names: Iterable[str], *, graph: int | None = None) -> Callable[[], None]:
+    def runner(self, binding: Any, buffers: object = None, *, graph: int | None = None) -> Callable[[], None]:
         """What runs on a binding whenever it is called; `RunError` with onnxruntime's first line where it fails.
 
         Args:
             binding: of this session.
-            names: the outputs that it binds.
+            buffers: what the binding knows by address alone, and what therefore lives as long as this.
             graph: number of the CUDA graph that the first runs capture and later ones replay, -1 for none; None for
                 a session that captures nothing.
         """
         run = self._direct.run_with_iobinding
         bound = binding if self._direct is self._session else binding._iobinding  # noqa: SLF001  see `_direct`
-        options = self._alone if list(names) == MOMENTS else None
+        options = self._plain
         if graph is not None:
             options = import_onnxruntime().RunOptions()
             options.add_run_config_entry("gpu_graph_id", str(graph))
 
-        def run_bound() -> None:
+        def run_bound(_: object = (binding, buffers)) -> None:
             try:
                 run(bound, options)
             except Exception as error:
                 raise self._failed(error) from error
 
-        if options is not None and options is self._alone and not self._noted:
-            with self._noting:
-                run_bound()
-                self._noted = True
         return run_bound
 
     def run_on_device(self, inputs: dict[str, Any], names: list[str], device: Device) -> list[Any]:
@@ -232,7 +211,7 @@ class GraphSession:
         for name in names:
             binding.bind_output(name, device.kind, device.index)
         binding.synchronize_inputs()
-        self.runner(binding, names)()
+        self.runner(binding)()
         found: list[Any] = binding.get_outputs()
         return found
 

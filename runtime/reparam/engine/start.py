@@ -26,7 +26,7 @@ def start(path: str | os.PathLike[str], options: LoadOptions) -> tuple[LoadOptio
     Raises:
         What `reparam.load` raises.
     """
-    max_batch = whole("max_batch", options.max_batch, low=1)
+    max_batch = whole("max_batch", options.max_batch, low=1, high=2**20)
     if options.precision not in ("auto", *PRECISIONS):
         raise OptionError(f"precision: must be auto, {', '.join(PRECISIONS)}, got {options.precision!r}")
     if options.prefer not in PREFERENCES:

@@ -1,6 +1,7 @@
 """`reparam benchmark` on a small bundle: the whole report, and what its options promise."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,10 @@ def test_an_older_report_is_held_against_the_new_one(
         (("--paths", "torch"), "--paths: must be of numpy, pinned, device, cuda-graph, got torch"),
         (("--devices", "auto"), "--devices: auto is whatever is there"),
         (("--batches", "1,x"), "'1,x' must be whole numbers with commas between them"),
-        (("--batches", "0"), "must be whole numbers from 1 on"),
+        (("--batches", "0"), "must be whole numbers from 1 to 2^20"),
+        (("--batches", "1000000000000"), "must be whole numbers from 1 to 2^20"),
+        (("--floor", "encode.cpu@1/encode.cpu@0=3"), "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES"),
+        (("--out", "same", "--page", "same"), "--out and --page name one file, same; give each its own"),
         (("--floor", "encode=3"), "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES"),
     ],
 )
@@ -205,6 +209,22 @@ def test_what_no_machine_could_do_is_a_usage_error(
     done = cli("benchmark", folder, *options)
     assert (done.code, done.out) == (2, "")
     assert told in done.err
+
+
+def test_a_report_never_takes_the_place_of_a_file_of_the_bundle(folder: Path, cli: Callable[..., Any]) -> None:
+    before = (folder / "manifest.json").read_bytes()
+    done = cli("benchmark", folder, "--out", folder / "manifest.json")
+    assert (done.code, done.out) == (2, "")
+    assert "lies in the bundle that is measured; choose another place" in done.err
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_an_old_report_that_is_a_pipe_is_refused_at_once(folder: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    os.mkfifo(tmp_path / "old.json")
+    done = cli("benchmark", folder, "--compare", tmp_path / "old.json")
+    assert (done.code, done.out) == (4, "")
+    assert "not a report of this version of reparam benchmark: not a regular file" in done.err
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(

@@ -39,13 +39,14 @@ class ParquetTable:
         self.source = str(path)
         self._path = path
         self._open: Any = pyarrow.parquet.ParquetFile
+        self._errors: Any = (OSError, ValueError, pyarrow.ArrowException)  # some of pyarrow's own are neither
         try:
             open_regular(path).close()  # pyarrow would wait for a pipe
             with self._open(path) as file:
                 self._schema: Any = file.schema_arrow
         except FileNotFoundError:
             raise InputNotFound(f"{path}: no such file; give a .parquet file") from None
-        except (OSError, ValueError) as error:  # pyarrow's own errors are one of these
+        except self._errors as error:
             raise self._unreadable(error) from None
         self.names: list[str] = list(self._schema.names)
         for name in self.names:
@@ -64,7 +65,7 @@ class ParquetTable:
                     found: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
                     yield Piece(numbers, [self._cells(name, found[name], first) for name in names])
                     first += batch.num_rows
-        except (OSError, ValueError) as error:
+        except self._errors as error:
             if isinstance(error, InputError):
                 raise
             raise self._unreadable(error) from None
