@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import reparam
@@ -27,7 +27,6 @@ from reparam.engine.instructions import NO_INT8, has_int8
 from reparam.errors import DeviceUnavailable, InputError, OptionError, ReparamError, VerificationError
 from reparam_export.cli import export
 from reparam_export.precision import variants
-from reparam_export.precision.fp16 import halve
 from reparam_export.precision.int8 import quantize
 from reparam_train.cli import train
 from reparam_train.evaluators import rows
@@ -378,77 +377,6 @@ def test_a_variant_that_is_not_faster_is_left_out_with_a_line_unless_it_is_to_st
         manifest = reparam_export.export(model, tmp_path / "b", precision=ALL, calibrate=given)
     assert manifest.precisions == ("fp32", "fp16")  # which is for GPUs, and stays where it was asked for
     assert not list((tmp_path / "b").glob("*int8*"))
-
-
-# -- half precision
-
-
-def steep(gain: float) -> onnx.ModelProto:
-    """y = x @ w * gain / gain: values of the size of gain inside, of x at the edge."""
-    w = np.eye(3, dtype=np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["x", "up"], ["a"], name="up"),
-        helper.make_node("Relu", ["a"], ["b"], name="between"),
-        helper.make_node("MatMul", ["b", "down"], ["c"], name="down"),
-        helper.make_node("Tanh", ["c"], ["y"], name="after"),
-    ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "decoder",
-        [value("x", TensorProto.FLOAT, ["batch", 3])],
-        [value("y", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(w * np.float32(gain), "up"), numpy_helper.from_array(w / np.float32(gain), "down")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-
-
-@pytest.mark.parametrize("gain", [1e6, 3e4, 1e-6])
-def test_values_that_half_precision_cannot_hold_stay_float32(gain: float) -> None:
-    x = np.random.default_rng(2).random((8, 3), np.float32)
-    model = steep(gain)
-    found, kept = halve(model, [{"x": x}])
-    (half,) = ReferenceEvaluator(found).run(None, {"x": x})
-    assert kept == 3
-    np.testing.assert_allclose(half, np.tanh(x), atol=1e-3)
-    onnx.checker.check_model(found, full_check=True)
-
-
-def test_without_the_range_check_the_same_model_overflows() -> None:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    x = np.full((2, 3), 0.5, np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy tells of the overflow
-        half = convert_float_to_float16(steep(1e5), keep_io_types=True)
-        from onnxruntime.transformers.onnx_model import OnnxModel
-
-        OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
-        (found,) = ReferenceEvaluator(half).run(None, {"x": x})
-    assert not np.allclose(found, np.tanh(x), atol=1e-3)
-
-
-def test_values_that_fit_are_all_halved() -> None:
-    x = np.random.default_rng(2).random((8, 3), np.float32)
-    found, kept = halve(steep(1.0), [{"x": x}])
-    assert kept == 0
-    assert {tensor.data_type for tensor in found.graph.initializer} == {TensorProto.FLOAT16}
-
-
-def test_a_model_built_to_overflow_is_exported_with_those_nodes_in_float32(tmp_path: Path) -> None:
-    model = VAE.build(CONFIGS["mlp-relu"], seed=7)
-    first, last = model.decoder.layers[0], model.decoder.last
-    with torch.no_grad():
-        for parameter in (first.weight, first.bias):
-            parameter.mul_(1e6)
-        last.weight.mul_(1e-6)
-    manifest = reparam_export.export(model, tmp_path / "b", precision=("fp16",), calibrate=data(model.config))
-    assert manifest.variants[0].fp32_nodes >= 3
-    z = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
-    half = ReferenceEvaluator(graph_of(tmp_path / "b", "decoder.fp16.onnx")).run(["x_hat"], {"z": z})[0]
-    with reparam.load(tmp_path / "b", device="cpu") as vae:
-        wanted = vae.decode(z)
-    assert np.abs(half - wanted).max() <= 0.01 * np.abs(wanted).max() + 1e-3
 
 
 def test_fp16_in_real_half_precision_stays_within_the_bound(exported: dict[str, tuple[VAE, Path, Manifest]]) -> None:
