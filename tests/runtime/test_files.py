@@ -63,6 +63,13 @@ def test_any_rows_of_a_file_are_those_of_its_array(
         assert found.stand_in().shape == shape
 
 
+@pytest.mark.parametrize("shape", [(0, 2**40), (0, 2**20, 2**20), (2**40, 0)])
+def test_a_header_that_promises_many_columns_of_nothing_costs_nothing(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}, }}\n"
+    (tmp_path / "x.npy").write_bytes(raw(header.encode()))
+    assert np.asarray(npy.read(tmp_path / "x.npy")).shape == shape
+
+
 def test_an_array_in_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
     npy.write(tmp_path / "a.npy", np.zeros((10, 2), np.float32))
     found = npy.read(tmp_path / "a.npy")

@@ -133,6 +133,8 @@ class Stored:
 
     def _fill(self, found: npt.NDArray[Any], start: int) -> None:
         """Reads as many rows as `found` has, from row `start` on."""
+        if not found.size:  # a header may promise any number of columns of no rows
+            return
         size = self.dtype.itemsize
         if not self._fortran:
             row_bytes = math.prod(self.shape[1:]) * size
