@@ -70,6 +70,13 @@ def test_a_header_that_promises_many_columns_of_nothing_costs_nothing(tmp_path: 
     assert np.asarray(npy.read(tmp_path / "x.npy")).shape == shape
 
 
+def test_sizes_that_no_array_has_are_refused_though_they_hold_nothing(tmp_path: Path) -> None:
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 1111111111111, 111111111), }\n"
+    (tmp_path / "x.npy").write_bytes(raw(header.encode()))
+    with pytest.raises(InputError, match=r"its sizes must multiply to less than 2\^56, got \(0, 1111111111111"):
+        npy.read(tmp_path / "x.npy")
+
+
 def test_an_array_in_a_file_says_what_it_cannot_do(tmp_path: Path) -> None:
     npy.write(tmp_path / "a.npy", np.zeros((10, 2), np.float32))
     found = npy.read(tmp_path / "a.npy")

@@ -69,7 +69,10 @@ def _shape(value: object) -> tuple[int, ...]:
     sizes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else None
     if sizes is None or len(sizes) > _MAX_DIMENSIONS:
         raise ValueError(f"shape must be a tuple of at most {_MAX_DIMENSIONS} sizes, got {value!r:.80}")
-    return tuple(_size(size) for size in sizes)
+    found = tuple(_size(size) for size in sizes)
+    if math.prod(size or 1 for size in found) >= 2**56:  # beyond what numpy can hold, of no values too
+        raise ValueError(f"its sizes must multiply to less than 2^56, got {value!r:.80}")
+    return found
 
 
 def _size(value: object) -> int:
