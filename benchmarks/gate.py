@@ -39,8 +39,13 @@ def medians(*calls: Callable[[], object], rounds: int) -> list[float]:
 
 def chain(blocks: int) -> bytes:
     """A decoder of z [batch, 8, 16, 16] to x_hat of the same shape, nine nodes a block."""
-    integer = lambda name, number: message((1, name), (20, 2), (3, number))  # noqa: E731
-    several = lambda name, *numbers: message((1, name), (20, 7), *((8, each) for each in numbers))  # noqa: E731
+
+    def integer(name: str, number: int) -> bytes:
+        return message((1, name), (20, 2), (3, number))
+
+    def several(name: str, *numbers: int) -> bytes:
+        return message((1, name), (20, 7), *((8, each) for each in numbers))
+
     conv = [
         several("dilations", 1, 1),
         integer("group", 1),
