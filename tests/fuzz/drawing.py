@@ -240,7 +240,7 @@ class Drawing:
         call = Call(drawn, [self.values[name] if name else None for name in inputs], self.opset)
         if asked:
             found = RULES[operator](call)
-            if any(value.count * 8 > MOST_BYTES or min(value.shape, default=1) < 1 for value in found):
+            if any(value.size * 8 > MOST_BYTES or min(value.shape, default=1) < 1 for value in found):
                 return False
             self.work += work(call, found[0])
             if self.work > MOST_WORK or len(found) != outputs:

@@ -17,7 +17,7 @@ from operands import draw
 from reparam.bundle.gate import check_graph, promised
 from reparam.bundle.manifest import Gaussian, Golden, Graph, Input, Latent, Manifest
 from reparam.bundle.outline import FLOAT32, Admitted
-from reparam.bundle.sizes.walk import measure
+from reparam.bundle.sizes.walk import Walk
 from reparam.engine.device import Device
 from reparam.engine.pair import encoder_contract
 from reparam.engine.session import GraphSession
@@ -73,7 +73,7 @@ def case(seed: int, number: int) -> str:
     shape = (*rows, *drawn.row)
     try:
         for batch in {1, *rows}:
-            memory = measure(graph, dict.fromkeys(("x", "eps"), (FLOAT32, (batch, *drawn.row))))
+            memory = Walk(graph).measure(dict.fromkeys(("x", "eps"), (FLOAT32, (batch, *drawn.row))))
             if memory is not None and memory.total > BUDGET:
                 return "too-large"
     except ValueError:
@@ -115,7 +115,7 @@ def bare(drawn: Drawn, x: npt.NDArray[Any]) -> str:
     manifest = manifest_of(drawn)
     graph = check_graph(drawn.data, promised(manifest.graphs[0], manifest), where="graph")
     sizes: dict[str, Any] = {}
-    measure(graph, dict.fromkeys(("x", "eps"), (FLOAT32, x.shape)), told=sizes)
+    Walk(graph).measure(dict.fromkeys(("x", "eps"), (FLOAT32, x.shape)), told=sizes)
     for name, array in zip(drawn.values, found, strict=True):
         size = sizes[name]
         if array.shape != size.shape or array.dtype.name != TYPES[size.dtype]:

@@ -17,7 +17,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["reparam"]):
     from reparam.bundle.gate import Promised, check_graph
-    from reparam.bundle.sizes.walk import measure
+    from reparam.bundle.sizes.walk import Walk
     from reparam.bundle.strict import decode_manifest
     from reparam.errors import ReparamError
     from reparam.files import npy
@@ -37,7 +37,7 @@ def gate(data: bytes) -> None:
         except ReparamError:
             continue
         with contextlib.suppress(ValueError):
-            measure(graph, SHAPES)
+            Walk(graph).measure(SHAPES)
 
 
 def manifest(data: bytes) -> None:

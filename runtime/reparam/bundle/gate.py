@@ -11,7 +11,7 @@ from typing import Final
 
 from reparam.bundle import wire
 from reparam.bundle.manifest import Graph, Manifest
-from reparam.bundle.nodes import RANDOM_OPERATORS, UnlistedError, read_node
+from reparam.bundle.nodes import RANDOM_OPERATORS, Settled, UnlistedError, read_node
 from reparam.bundle.operators import HIGHEST_OPSET, LOWEST_OPSET
 from reparam.bundle.outline import Admitted, Node, Outline, Tensor
 from reparam.bundle.tensors import read_tensor, read_value
@@ -142,6 +142,7 @@ def _check_metadata(data: bytes, first: int, last: int) -> None:
 
 def _read_graph(data: bytes, first: int, last: int, *, opset: int, strict: bool) -> Outline:
     nodes: list[Node] = []
+    settled: Settled = {}
     tensors: dict[str, Tensor] = {}
     inputs: list[str] = []
     outputs: list[str] = []
@@ -157,7 +158,7 @@ def _read_graph(data: bytes, first: int, last: int, *, opset: int, strict: bool)
         if size > MOST_BYTES:
             raise ValueError(f"has more than {MOST_BYTES} bytes beside its weights")
         if tag == _NODE:
-            nodes.append(read_node(data, start, end, strict=strict))
+            nodes.append(read_node(data, start, end, strict=strict, settled=settled))
         elif tag in (_INPUT, _OUTPUT):
             (inputs if tag == _INPUT else outputs).append(read_value(data, start, end))
         elif tag == _NAME and not named:

@@ -49,6 +49,7 @@ _VALUES: Final[dict[int, tuple[int, Kind]]] = {
 }
 _EMPTY: Final[dict[int, Kind]] = {6: "floats", 7: "ints"}  # a list of nothing leaves no field
 _MOST_VALUES: Final = 64
+_SHORT: Final = 128  # bytes of an attribute, below which it is read once
 _LARGEST_CONSTANT: Final = 4096  # bytes of a tensor that is an attribute
 _ANY: Final[dict[Kind, Attribute]] = {
     "float": Attribute("float"),
@@ -67,7 +68,13 @@ class UnlistedError(ValueError):
         super().__init__(f"operator {operator} is not on the list of those that random graphs could not bring down")
 
 
-def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:  # noqa: C901, PLR0912  one loop, for speed
+Settled = dict[tuple[str, bytes], tuple[str, Setting]]
+"""Attributes by operator and bytes, with what they say."""
+
+
+def read_node(  # noqa: C901, PLR0912  one loop, for speed
+    data: bytes, first: int, last: int, *, strict: bool, settled: Settled
+) -> Node:
     """The node in data[first:last].
 
     Args:
@@ -75,6 +82,7 @@ def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:  # n
         first: where it begins.
         last: where it ends.
         strict: whether its operator must be on the list; one that is not has any attributes that are no graphs.
+        settled: attributes of the nodes before it, since most graphs say the same many times; its own are added.
 
     Raises:
         ValueError: a random operator, one of a custom domain or not on the list, or what its row of the list forbids.
@@ -108,7 +116,7 @@ def read_node(data: bytes, first: int, last: int, *, strict: bool) -> Node:  # n
     known = OPERATORS.get(operator)
     if known is not None:
         _check_names(inputs, outputs, known, operator)
-    found = _read_attributes(data, attributes, known, operator)
+    found = _read_attributes(data, attributes, known, operator, settled)
     if known is None and strict:  # after its attributes: a graph within a graph is named first
         raise UnlistedError(operator)
     return Node(operator, inputs, outputs, found)
@@ -127,18 +135,29 @@ def _check_names(inputs: list[str], outputs: list[str], known: Operator, operato
 
 
 def _read_attributes(
-    data: bytes, listed: list[wire.Field], known: Operator | None, operator: str
+    data: bytes, listed: list[wire.Field], known: Operator | None, operator: str, settled: Settled
 ) -> dict[str, Setting]:
     found: dict[str, Setting] = {}
     for _, first, last in listed:
-        name, kind, values = _raw(data, first, last, operator)
+        same = (operator, data[first : min(last, first + _SHORT)])
+        read = settled.get(same)
+        if read is None:
+            read = _read_attribute(data, first, last, known, operator)
+            if last - first < _SHORT:
+                settled[same] = read
+        name, value = read
         if name in found:
             raise ValueError(f"{operator}: attribute {name} stands twice")
-        rule = _ANY[kind] if known is None else known.attributes.get(name)
-        if rule is None or rule.kind != kind:
-            raise ValueError(f"{operator}: attribute {name!r} of kind {kind} is not on the list")
-        found[name] = _setting(data, values, rule, f"{operator}: attribute {name}")
+        found[name] = value
     return found
+
+
+def _read_attribute(data: bytes, first: int, last: int, known: Operator | None, operator: str) -> tuple[str, Setting]:
+    name, kind, values = _raw(data, first, last, operator)
+    rule = _ANY[kind] if known is None else known.attributes.get(name)
+    if rule is None or rule.kind != kind:
+        raise ValueError(f"{operator}: attribute {name!r} of kind {kind} is not on the list")
+    return name, _setting(data, values, rule, f"{operator}: attribute {name}")
 
 
 def _raw(data: bytes, first: int, last: int, operator: str) -> tuple[str, Kind, list[wire.Field]]:

@@ -18,8 +18,10 @@ MOST_KNOWN: Final = 64  # values of a tensor that are looked at: sizes and axes,
 
 Number = int | float
 
+# Tensor and Node are not frozen: that would be a fifth of the time that reading them takes
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@dataclasses.dataclass(slots=True)
 class Tensor:
     """Weights or a constant: data type, shape, where in the file its bytes are, or few values as they are.
 
@@ -46,7 +48,7 @@ class Tensor:
 Setting = int | float | str | tuple[Number, ...] | Tensor
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Node:
     """One operator with the names of what it takes ("" where it is left out) and gives, and its attributes."""
 

@@ -62,7 +62,7 @@ def read_tensor(data: bytes, first: int, last: int) -> tuple[str, Tensor]:  # no
         seen |= 1 << bit
     if dtype not in SIZES:
         raise ValueError(f"tensor {name!r}: data type {dtype} is not allowed")
-    if len(shape) > _RANK or any(not 0 <= side <= _SIDE for side in shape):
+    if len(shape) > _RANK or (shape and not 0 <= min(shape) <= max(shape) <= _SIDE):
         raise ValueError(f"tensor {name!r}: its shape must have at most {_RANK} sizes, got {shape[:9]}")
     return name, _sized(data, name, dtype, tuple(shape), found)
 
@@ -97,6 +97,9 @@ def _sized(data: bytes, name: str, dtype: int, shape: tuple[int, ...], found: wi
 
 _FIRST, _SECOND = key(1, BYTES), key(2, BYTES)
 _ELEMENT, _SIZE = key(1, VARINT), key(1, VARINT)
+_VALUE_FIELDS: Final = frozenset({_FIRST, _SECOND})  # ValueInfoProto
+_TYPE_FIELDS: Final = frozenset({_FIRST})  # TypeProto
+_TENSOR_FIELDS: Final = frozenset({_ELEMENT, _SECOND})  # TypeProto.Tensor
 
 
 def read_value(data: bytes, first: int, last: int) -> str:
@@ -105,30 +108,31 @@ def read_value(data: bytes, first: int, last: int) -> str:
     Raises:
         ValueError: a sequence, map, optional or sparse one, or no shape.
     """
-    parts = _once(data, first, last, (_FIRST, _SECOND), "an input or output")
+    parts = _once(data, first, last, _VALUE_FIELDS, "an input or output")
     name = wire.text(data, *parts[_FIRST])
     where = f"input or output {name!r}"
-    kind = _once(data, *parts[_SECOND], (_FIRST,), where)
-    tensor = _once(data, *kind[_FIRST], (_ELEMENT, _SECOND), where)
+    kind = _once(data, *parts[_SECOND], _TYPE_FIELDS, where)
+    tensor = _once(data, *kind[_FIRST], _TENSOR_FIELDS, where)
     if tensor[_ELEMENT][0] not in SIZES:
         raise ValueError(f"{where}: data type {tensor[_ELEMENT][0]} is not allowed")
     for tag, start, end in wire.fields(data, *tensor[_SECOND], most=_RANK):
         if tag != _FIRST:
             raise ValueError(f"{where}: field {tag >> 3} of its shape is not allowed")
         side = wire.fields(data, start, end, most=1)
-        if [part[0] for part in side] not in ([_SIZE], [_SECOND]):
+        given, size, after = side[0] if side else (0, 0, 0)
+        if given == _SECOND:
+            wire.text(data, size, after)
+        elif given != _SIZE:
             raise ValueError(f"{where}: a side must have a size or a name")
-        if side[0][0] == _SECOND:
-            wire.text(data, *side[0][1:])
-        elif side[0][1] > _SIDE:
+        elif size > _SIDE:
             raise ValueError(f"{where}: a side must be at most {_SIDE}")
     return name
 
 
-def _once(data: bytes, first: int, last: int, tags: tuple[int, ...], where: str) -> dict[int, tuple[int, int]]:
+def _once(data: bytes, first: int, last: int, tags: frozenset[int], where: str) -> dict[int, tuple[int, int]]:
     """The fields of a message that must have each of these once and nothing else."""
     listed = wire.fields(data, first, last, most=len(tags))
     found = {tag: (start, end) for tag, start, end in listed}
-    if len(listed) != len(tags) or found.keys() != set(tags):
+    if len(listed) != len(tags) or found.keys() != tags:
         raise ValueError(f"{where}: must be a tensor with a name, a data type and a shape")
     return found

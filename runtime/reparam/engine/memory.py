@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -9,7 +10,7 @@ from reparam.bundle.manifest import Manifest, Precision, Role
 from reparam.bundle.outline import FLOAT32
 from reparam.bundle.reader import Bundle
 from reparam.bundle.sizes.sized import Shape
-from reparam.bundle.sizes.walk import Memory, measure
+from reparam.bundle.sizes.walk import Memory, Walk
 from reparam.engine.threads import CGROUP, own_group
 from reparam.errors import BundleError, DeviceUnavailable, OptionError
 
@@ -45,7 +46,7 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
         OptionError: the graphs need more than the budget.
         DeviceUnavailable: one row needs more than this process may have.
     """
-    one, whole = (_need(bundle, precision, rows) for rows in (1, budget.rows))
+    one, whole = _needs(bundle, precision, (1, budget.rows))
     if whole > budget.rows * one:
         raise BundleError(
             f"{bundle.place}: refused: {budget.rows} rows need {whole:,} bytes and one {one:,}: a graph whose memory "
@@ -63,19 +64,26 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
         )
 
 
-def _need(bundle: Bundle, precision: Precision, rows: int) -> int:
-    """Bytes of both sessions and of the larger of both runs; of what is on no list, the weights alone."""
-    found: list[Memory] = []
+def _needs(bundle: Bundle, precision: Precision, calls: Sequence[int]) -> list[int]:
+    """For each number of rows, bytes of both sessions and of the larger of both runs.
+
+    Of a graph with operators on no list, the weights alone.
+    """
+    found: list[list[Memory]] = []
     for role in _ROLES:
         graph = bundle.graph(role, precision)
+        walk = Walk(graph)
         try:
-            memory = measure(graph, _inputs(bundle.manifest, role, rows))
+            memory = [walk.measure(_inputs(bundle.manifest, role, rows)) for rows in calls]
         except ValueError as error:
             entry = bundle.manifest.graph(role, precision)
             where = f"{bundle.place}/{entry.file if entry else role}"
             raise BundleError(f"{where}: refused: {error}; export the bundle again") from None
-        found.append(Memory(2 * len(graph.data), 0, 0) if memory is None else memory)
-    return sum(each.weights + each.constants for each in found) + max(each.values for each in found)
+        found.append([each or Memory(2 * len(graph.data), 0, 0) for each in memory])
+    return [
+        sum(each.weights + each.constants for each in both) + max(each.values for each in both)
+        for both in zip(*found, strict=True)
+    ]
 
 
 def _inputs(manifest: Manifest, role: Role, rows: int) -> dict[str, tuple[int, Shape]]:
@@ -96,7 +104,7 @@ def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
     limits = [_machine()]
     for part in (PurePosixPath(group), *PurePosixPath(group).parents):
         try:
-            limits.append(int(root.joinpath(*part.parts[1:], "memory.max").read_text(encoding="utf-8")))
+            limits.append(int(root.joinpath(*part.parts[1:], "memory.max").read_bytes()))
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return min(limits)

@@ -25,7 +25,10 @@ def _numbers(path: Path) -> list[str]:
 
 def own_group(proc: Path = _OWN_GROUP) -> str:
     """This process's control group below the root (v2), "/" where it is not known."""
-    lines = proc.read_text(encoding="utf-8").splitlines() if proc.exists() else []
+    try:
+        lines = proc.read_bytes().decode().splitlines()
+    except OSError:  # not Linux
+        return "/"
     return next((line.removeprefix("0::") for line in lines if line.startswith("0::/")), "/")
 
 

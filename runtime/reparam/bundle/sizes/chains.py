@@ -63,13 +63,13 @@ def work(call: Call) -> int:
     """Multiplications of a node."""
     if call.node.operator == "Einsum":
         return math.prod(letters(call)[0].values())
-    return call.given(0).shape[0] * call.given(0).shape[1] * (call.given(1).count + call.given(2).count)
+    return call.given(0).shape[0] * call.given(0).shape[1] * (call.given(1).size + call.given(2).size)
 
 
 def scratch(call: Call) -> int:
     """Bytes beside inputs and outputs: the gates of all steps; inputs in another order, and their product unsummed."""
     if call.node.operator == "Einsum":
-        return 4 * (sum(call.given(place).count for place in range(len(call.inputs))) + work(call))
+        return 4 * (sum(call.given(place).size for place in range(len(call.inputs))) + work(call))
     steps, batch = call.given(0).shape[:2]
     return 8 * steps * batch * math.prod(call.given(1).shape[:2])
 

@@ -23,7 +23,7 @@ def _shape(call: Call) -> list[Sized]:
 
 
 def _size(call: Call) -> list[Sized]:
-    return [known(INT64, (), [call.given(0).count])]
+    return [known(INT64, (), [call.given(0).size])]
 
 
 def _constant(call: Call) -> list[Sized]:
@@ -66,8 +66,8 @@ def _reshape(call: Call) -> list[Sized]:
                 wanted[axis] = x.shape[axis]
     rest = math.prod(side for side in wanted if side != -1)
     if wanted.count(-1) == 1 and rest > 0:
-        wanted[wanted.index(-1)] = x.count // rest
-    if any(side < 0 for side in wanted) or math.prod(wanted) != x.count:
+        wanted[wanted.index(-1)] = x.size // rest
+    if any(side < 0 for side in wanted) or math.prod(wanted) != x.size:
         raise ValueError(f"{list(x.shape)} cannot take the shape {list(call.integers(1))}")
     return [Sized(x.dtype, tuple(wanted), x.values)]
 
@@ -252,7 +252,7 @@ def _expand(call: Call) -> list[Sized]:
         raise ValueError(f"cannot take the shape {list(wanted)}")
     shape = broadcast(x.shape, wanted)
     few = x.values is not None and len(shape) == 1 and shape[0] <= 64
-    return [known(x.dtype, shape, (x.values or ()) * (shape[0] // x.count) if few else None)]
+    return [known(x.dtype, shape, (x.values or ()) * (shape[0] // x.size) if few else None)]
 
 
 def _tile(call: Call) -> list[Sized]:
@@ -266,7 +266,7 @@ def _pad(call: Call) -> list[Sized]:
     x, pads, rank = call.given(0), call.integers(1), len(call.given(0).shape)
     axes = axes_of(call.integers(3) if call.optional(3) is not None else range(rank), rank)
     value = call.optional(2)
-    if len(pads) != 2 * len(axes) or min(pads, default=0) < 0 or (value is not None and value.count != 1):
+    if len(pads) != 2 * len(axes) or min(pads, default=0) < 0 or (value is not None and value.size != 1):
         raise ValueError(f"pads must be two for each axis and not negative, got {list(pads)}")
     shape = list(x.shape)
     for place, axis in enumerate(axes):

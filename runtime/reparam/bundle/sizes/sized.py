@@ -1,11 +1,10 @@
 """A value of a graph while its sizes are found: data type, shape, and its numbers where they decide other shapes."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
-from reparam.bundle.outline import FLOAT32, INT64, MOST_KNOWN, Node, Number, Tensor
+from reparam.bundle.outline import FLOAT32, INT64, INTEGERS, MOST_KNOWN, Node, Number, Tensor
 
 Shape = tuple[int, ...]
 
@@ -14,8 +13,7 @@ RANK: Final = 8
 _WORD: Final = 2**63
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(NamedTuple):
     """One value: its numbers are known only of small tensors that follow from constants and shapes."""
 
     dtype: int = FLOAT32
@@ -23,13 +21,12 @@ class Sized:
     values: tuple[Number, ...] | None = None
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many numbers it holds."""
         return math.prod(self.shape)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A node with what is known of its inputs; None stands for one that is left out."""
 
     node: Node
@@ -77,7 +74,7 @@ def known(dtype: int, shape: Shape, values: Sequence[Number] | None) -> Sized:
     """A value with its numbers, where they are few and fit into 64 bits; without them else."""
     if values is None or len(values) > MOST_KNOWN:
         return Sized(dtype, shape)
-    if any(isinstance(value, int) and not -_WORD <= value < _WORD for value in values):
+    if dtype in INTEGERS and values and not -_WORD <= min(values) <= max(values) < _WORD:
         return Sized(dtype, shape)
     return Sized(dtype, shape, tuple(values))
 
@@ -112,6 +109,8 @@ def broadcast(*shapes: Shape) -> Shape:
     Raises:
         ValueError: two sides differ and neither is 1.
     """
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     rank = max(map(len, shapes))
     found = [1] * rank
     for shape in shapes:

@@ -40,60 +40,66 @@ class Memory:
         return self.weights + self.constants + self.values
 
 
-def measure(
-    graph: Admitted, inputs: Mapping[str, tuple[int, Shape]], *, told: dict[str, Sized] | None = None
-) -> Memory | None:
-    """The memory of one run.
+class Walk:
+    """A graph with what its constants alone decide, to be measured for one call after another."""
 
-    Args:
-        graph: past the gate.
-        inputs: data type and whole shape of each input, the batch included.
-        told: takes the size of every value by name, where somebody wants to know them.
+    def __init__(self, graph: Admitted) -> None:
+        """Of a graph past the gate."""
+        outline = graph.outline
+        self._outline = outline
+        self._constants: dict[str, Sized] = {
+            name: known(tensor.dtype, tensor.shape, tensor.known(graph.data))
+            for name, tensor in outline.tensors.items()
+        }
+        self._weights = len(graph.data) + 2 * sum(map(_bytes, self._constants.values()))
+        self._ending = _last_uses(outline.nodes, outline.outputs)
 
-    Returns:
-        The estimate; None where an operator is not on the list, whose sizes nobody knows.
+    def measure(
+        self, inputs: Mapping[str, tuple[int, Shape]], *, told: dict[str, Sized] | None = None
+    ) -> Memory | None:
+        """The memory of one run.
 
-    Raises:
-        ValueError: sizes that do not fit, that are not known before the graph runs, or that no run could have.
-    """
-    outline = graph.outline
-    made: dict[str, Sized] = {
-        name: known(tensor.dtype, tensor.shape, tensor.known(graph.data)) for name, tensor in outline.tensors.items()
-    }
-    weights = sum(_bytes(each) for each in made.values())
-    made |= {name: Sized(dtype, shape) for name, (dtype, shape) in inputs.items()}
-    sizes = {name: _bytes(made[name]) for name in inputs}  # of what follows from the inputs: constants are kept
-    last = _last_uses(outline.nodes, outline.outputs)
-    live = widest = sum(sizes.values())
-    kept = done = 0
-    for number, node in enumerate(outline.nodes):
-        if node.operator not in RULES:
-            return None
-        call = Call(node, [made[name] if name else None for name in node.inputs], outline.opset)
-        found = _sizes(call)
-        need = 0
-        varies = not sizes.keys().isdisjoint(node.inputs)
-        _check_division(node, found[0], sizes)
-        for name, each in zip(node.outputs, found, strict=True):
-            made[name] = each
-            size = _bytes(each)
-            need += size
-            if varies:
-                sizes[name] = size
-        if not varies:
-            kept += need
-            done += windows.work(call, found[0])
-            if done > _MOST_WORK:
-                raise ValueError(f"{node.operator}: computes more than {_MOST_WORK} products of constants")
-            continue
-        live += need
-        widest = max(widest, live + windows.scratch(call, found[0]))
-        for name in {*node.inputs, *node.outputs}:
-            if last.get(name) == number and name in sizes:
-                live -= sizes[name]
-    if told is not None:
-        told |= made
-    return Memory(len(graph.data) + 2 * weights, kept, widest)
+        Args:
+            inputs: data type and whole shape of each input, the batch included.
+            told: takes the size of every value by name, where somebody wants to know them.
+
+        Returns:
+            The estimate; None where an operator is not on the list, whose sizes nobody knows.
+
+        Raises:
+            ValueError: sizes that do not fit, that are not known before the graph runs, or that no run could have.
+        """
+        made = self._constants | {name: Sized(dtype, shape) for name, (dtype, shape) in inputs.items()}
+        sizes = {name: _bytes(made[name]) for name in inputs}  # of what follows from the inputs: constants are kept
+        live = widest = sum(sizes.values())
+        kept = done = 0
+        for node, ending in zip(self._outline.nodes, self._ending, strict=True):
+            if node.operator not in RULES:
+                return None
+            call = Call(node, [made[name] if name else None for name in node.inputs], self._outline.opset)
+            found = _sizes(call)
+            varies = not sizes.keys().isdisjoint(node.inputs)
+            if node.operator == "Div":
+                _check_division(node, found[0], sizes)
+            need = 0
+            for name, each in zip(node.outputs, found, strict=True):
+                made[name] = each
+                size = _bytes(each)
+                need += size
+                if varies:
+                    sizes[name] = size
+            if not varies:
+                kept += need
+                done += windows.work(call, found[0])
+                if done > _MOST_WORK:
+                    raise ValueError(f"{node.operator}: computes more than {_MOST_WORK} products of constants")
+                continue
+            live += need
+            widest = max(widest, live + windows.scratch(call, found[0]))
+            live -= sum(sizes.get(name, 0) for name in ending)
+        if told is not None:
+            told |= made
+        return Memory(self._weights, kept, widest)
 
 
 def _sizes(call: Call) -> list[Sized]:
@@ -112,14 +118,18 @@ def _sizes(call: Call) -> list[Sized]:
 
 
 def _check_division(node: Node, found: Sized, varying: Mapping[str, int]) -> None:
-    if node.operator == "Div" and node.inputs[1] in varying and found.dtype in INTEGERS:
+    if node.inputs[1] in varying and found.dtype in INTEGERS:
         raise ValueError("Div: divides whole numbers by what follows from x, which may be 0 for other rows")
 
 
-def _last_uses(nodes: list[Node], outputs: tuple[str, ...]) -> dict[str, int]:
-    """The number of the node after which each value is not needed any more."""
+def _last_uses(nodes: list[Node], outputs: tuple[str, ...]) -> list[list[str]]:
+    """For each node, the values that are not needed any more after it."""
     last = {name: number for number, node in enumerate(nodes) for name in (*node.outputs, *node.inputs) if name}
-    return {name: number for name, number in last.items() if name not in outputs}
+    found: list[list[str]] = [[] for _ in nodes]
+    for name, number in last.items():
+        if name not in outputs:
+            found[number].append(name)
+    return found
 
 
 def _bytes(value: Sized) -> int:

@@ -153,7 +153,7 @@ def _resize(call: Call) -> list[Sized]:
     axes = axes_of(call.wholes("axes") or range(rank), rank)
     shape = list(x.shape)
     if sizes is not None:
-        if scales is not None and scales.count:
+        if scales is not None and scales.size:
             raise ValueError("scales and sizes exclude each other")
         new = call.integers(3)
     elif scales is None or scales.values is None:
@@ -178,18 +178,18 @@ def work(call: Call, made: Sized) -> int:
     match call.node.operator:
         case "Conv" | "ConvInteger" | "QLinearConv":
             weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
-            return made.count * math.prod(weights.shape[1:])
+            return made.size * math.prod(weights.shape[1:])
         case "ConvTranspose":
-            return call.given(0).count * math.prod(call.given(1).shape[1:])
+            return call.given(0).size * math.prod(call.given(1).shape[1:])
         case "MatMul" | "MatMulInteger" | "Gemm" | "QLinearMatMul":
             a = call.given(0).shape
-            return made.count * (a[0] if call.whole("transA", 0) else a[-1])
+            return made.size * (a[0] if call.whole("transA", 0) else a[-1])
         case "MaxPool" | "AveragePool":
-            return made.count * math.prod(call.wholes("kernel_shape") or ())
+            return made.size * math.prod(call.wholes("kernel_shape") or ())
         case operator if operator in chains.RULES:
             return chains.work(call)
         case _:
-            return 4 * max(made.count, *(each.count for each in call.inputs if each is not None), 0)
+            return 4 * max(made.size, *(each.size for each in call.inputs if each is not None), 0)
 
 
 def scratch(call: Call, made: Sized) -> int:
