@@ -139,7 +139,8 @@ def read_rows(
     if rows.dtype is _UINT8:
         return np.ascontiguousarray(rows)
     if rows.dtype is not FLOAT32 or type(rows) is not np.ndarray or not rows.flags.c_contiguous:
-        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which is refused below
+        # float64 beyond float32 becomes infinite, which is refused below, and what is too small becomes 0
+        with np.errstate(over="ignore", under="ignore"):
             rows = np.ascontiguousarray(rows, dtype=np.float32)
     if not allow_nan and not finite(rows):
         place = np.argwhere(~np.isfinite(rows))[0]

@@ -13,10 +13,12 @@ from reparam.engine.pinned import Pinned
 from reparam.engine.pool import Pool
 from reparam.engine.rows import Rows
 from reparam.engine.start import start
+from reparam.errors import OptionError
 from reparam.face.awaiting import Awaiting
 from reparam.face.latent import Latent
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
+from reparam.integers import whole
 
 
 def load(
@@ -92,7 +94,8 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
 
     Calls are safe from several threads. A pickle is a recipe, and a child that came by fork starts sessions of its own
     when it first needs them. Every call raises `InputError` or `InputTypeError` for an array that does not fit,
-    `RunError` where onnxruntime fails, and `ClosedError` after `close`.
+    `RunError` where onnxruntime fails, and `ClosedError` after `close`; numpy's `MemoryError` where results do not fit
+    into memory.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: LoadOptions) -> None:
@@ -137,13 +140,14 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         """The model for exactly `batch` rows a call, with buffers of its own: the least that a call can cost.
 
         Args:
-            batch: rows of each call, at least 1.
+            batch: rows of each call, at least 1; at most max_batch where the model was loaded with a memory_budget.
             size: height and width of images, where the bundle leaves them open; None for those of training.
             cuda_graph: on a card, whether its graphs are captured once as CUDA graphs and replayed by each call, for
                 which they lie on the card once more; None for where that is possible, which `.cuda_graph` tells.
 
         Returns:
-            A context manager with `encode`, `sample` and `decode`, for the thread that made it alone.
+            A context manager with `encode`, `sample` and `decode`, for the thread that made it alone. It holds the
+            sessions by itself, and goes on after `close` of the model.
 
         Raises:
             OptionError: a batch or size out of range, or cuda_graph on the CPU.
@@ -157,7 +161,13 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
             ...     fast.encode(numpy.zeros((1, 1, 8, 8), "float32")).mean.shape
             (1, 8)
         """
-        return Pinned(self._rows, batch, size, cuda_graph=cuda_graph)
+        rows = self._rows
+        if self._options.memory_budget is not None and whole("batch", batch, low=1) > rows.max_batch:
+            raise OptionError(
+                f"batch: must be at most max_batch={rows.max_batch}, for which memory_budget was held, got {batch}; "
+                "load with a larger max_batch"
+            )
+        return Pinned(rows, batch, size, cuda_graph=cuda_graph)
 
     def device_arrays(self) -> DeviceArrays:
         """The model for arrays that stay on its device: DLPack in, DLPack out, nothing copied.
@@ -173,6 +183,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         self._pool.close()
 
     def __enter__(self) -> Self:
+        self._rows.pair  # noqa: B018  ClosedError
         return self
 
     def __exit__(

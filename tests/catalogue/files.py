@@ -174,6 +174,14 @@ ROWS = [
         Place.bundle,
         f"reparam info AT/bundle --expect-sha256 {'0' * 64}",
     ),
+    Row(
+        key="file-pin-none",
+        fault="a pin that is no sha256",
+        way="reparam info AT/bundle --expect-sha256 abc",
+        message="expect_sha256: must be 64 hex digits, as `reparam info BUNDLE` prints them, got 'abc'",
+        code=2,
+        make=Place.bundle,
+    ),
     _row(
         "pin-job",
         "the same, before a result is begun",

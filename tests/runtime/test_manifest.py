@@ -124,6 +124,7 @@ def test_a_file_name_that_is_more_than_a_name_is_refused(copied: Path, manifest:
         ('"role": "decoder"', '"role": "encoder"', "stands twice"),
         ('"decoder.onnx"', '"encoder.onnx"', "stands twice"),
         ('"golden.npz"', '"encoder.onnx"', "stands twice"),
+        ('"low": 0.0', '"low": 1.5', r"the range of x must not have low above high, got 1\.5 and 1\.0"),
     ],
 )
 def test_what_no_manifest_says_is_refused(copied: Path, manifest: Json, *, old: str, new: str, message: str) -> None:

@@ -97,6 +97,20 @@ def test_a_closed_model_pins_nothing(bundle: Path) -> None:
         model.pinned(1)
 
 
+def test_a_closed_pinned_model_is_not_entered_again(vae: reparam.VAE) -> None:
+    with vae.pinned(1) as fast:
+        pass
+    with pytest.raises(ClosedError, match="this pinned model is closed"), fast:
+        pass
+
+
+def test_a_pinned_model_outlives_the_model_that_it_came_from(bundle: Path) -> None:
+    x = images(1)
+    with reparam.load(bundle, device="cpu") as model:
+        expected, fast = model.encode(x), model.pinned(1)
+    np.testing.assert_array_equal(fast.encode(x).mean, expected.mean)
+
+
 def test_what_does_not_fit_is_refused_and_nothing_is_written(vae: reparam.VAE) -> None:
     latent = vae.manifest.latent.shape
     out = np.full((2, *latent), 7, np.float32), np.full((2, *latent), 7, np.float64)

@@ -129,6 +129,13 @@ def test_a_size_that_depends_on_values_is_refused(onnx: Any, making: Making) -> 
         reparam.load(making(*nodes, tensors=(onnx.integers("one", -1),)), device="cpu")
 
 
+def test_slopes_are_stretched_to_x_and_never_x_to_slopes(onnx: Any, making: Making) -> None:
+    nodes = [onnx.node("PRelu", "x slopes", "p"), onnx.node("Shape", "p", "s"), onnx.node("Relu", "x", "mean")]
+    reparam.load(making(*nodes, tensors=(floats(onnx, "slopes", 1, 2),)), device="cpu").close()
+    with pytest.raises(BundleError, match=r"PRelu 'p': x with its slopes must have shape \[1, 2\], has \[3, 2\]"):
+        reparam.load(making(*nodes, tensors=(floats(onnx, "slopes", 3, 2),)), device="cpu")
+
+
 @pytest.mark.parametrize("divisor", [0, -1])
 def test_whole_numbers_are_divided_by_positive_ones_alone(onnx: Any, making: Making, divisor: int) -> None:
     nodes = [onnx.node("Shape", "x", "s"), onnx.node("Div", "s d", "e"), onnx.node("Relu", "x", "mean")]
@@ -197,6 +204,16 @@ def test_a_budget_holds_for_a_call_of_max_batch_rows(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="lower max_batch or raise the budget"):
         reparam.load(folder, device="cpu", max_batch=1, memory_budget=1000)
     reparam.load(folder, device="cpu", max_batch=100_000).close()  # no budget: one row must fit
+
+
+def test_a_pinned_model_keeps_to_the_budget(tmp_path: Path) -> None:
+    folder = tiny_bundle(tmp_path / "b")
+    with reparam.load(folder, device="cpu", max_batch=16, memory_budget=2**20) as vae:
+        assert vae.pinned(16).batch == 16
+        with pytest.raises(OptionError, match=r"batch: must be at most max_batch=16, .* got 17; load with a larger"):
+            vae.pinned(17)
+    with reparam.load(folder, device="cpu", max_batch=16) as vae:
+        assert vae.pinned(17).batch == 17
 
 
 @pytest.mark.parametrize("budget", [0, -1, 1.5, "1 GB"])

@@ -252,3 +252,16 @@ def test_encode_takes_two_different_outs(vae: reparam.VAE, rows_of: Rows) -> Non
     for out in ((one,), (one, one, one), 5, (one, one)):
         with pytest.raises(InputError, match=r"^out"):
             vae.encode(rows_of(3), out=out)  # type: ignore[arg-type]
+
+
+def test_a_program_that_lets_numpy_raise_changes_nothing(vae: reparam.VAE, rows_of: Rows) -> None:
+    x = rows_of(4).astype(np.float64)
+    x[0] = 1e-300  # 0 in float32
+    wanted = vae.encode(x).mean, vae.elbo(x, seed=7), vae.generate(3, seed=7)
+    with np.errstate(all="raise"):
+        found = vae.encode(x).mean, vae.elbo(x, seed=7), vae.generate(3, seed=7)
+        x[0] = 1e300
+        with pytest.raises(InputError, match="x: must be finite, got inf at row 0"):
+            vae.encode(x)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -48,6 +48,7 @@ def test_every_call_on_a_closed_model_says_so(bundle: Path, rows_of: Rows, n: in
         lambda: vae.interpolate(x, x),
         lambda: list(vae.stream(x, op="encode")),
         vae.info,
+        vae.__enter__,
     ]
     for call in calls:
         with pytest.raises(ClosedError, match=r"^this model is closed; load it again$"):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from reparam.bundle.strict import decode_manifest
 from reparam.bundle.writer import repair
 from reparam.errors import BundleError, BundleNotFound, OptionError
 
+_PIN: Final = re.compile("[0-9a-fA-F]{64}")
 _OVERTAKEN: Final = 5  # times a load begins again because an export replaced the folder
 _RELATIVE_OPEN: Final = os.open in os.supports_dir_fd  # everywhere but on Windows
 
@@ -115,10 +117,8 @@ def check_bytes(data: bytes, *, size: int, sha256: str, where: str) -> None:
 
 
 def _check_pin(data: bytes, expect_sha256: str | None, where: Path) -> None:
-    if expect_sha256 is None:
-        return
     found = hashlib.sha256(data).hexdigest()
-    if found != str(expect_sha256).lower():
+    if expect_sha256 is not None and found != expect_sha256.lower():
         raise BundleError(f"{where}: its sha256 must be {expect_sha256} (expect_sha256), got {found}")
 
 
@@ -144,10 +144,14 @@ def read_bundle(
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.
         BundleError: anything in it that is not as the manifest says, or that no bundle may hold.
-        OptionError: trust is neither.
+        OptionError: trust is neither, or expect_sha256 no sha256.
     """
     if trust not in TRUSTS:
         raise OptionError(f"trust: must be {' or '.join(TRUSTS)}, got {trust!r:.80}")
+    if expect_sha256 is not None and _PIN.fullmatch(str(expect_sha256)) is None:
+        raise OptionError(
+            f"expect_sha256: must be 64 hex digits, as `reparam info BUNDLE` prints them, got {expect_sha256!r:.80}"
+        )
     folder = Path(path)
     if not os.fspath(path):
         raise BundleNotFound("path: is empty; give the folder of a bundle")

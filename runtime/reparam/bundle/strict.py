@@ -52,6 +52,10 @@ def _check_consistent(manifest: Manifest, where: str) -> None:
 def _check_images(manifest: Manifest, where: str) -> None:
     """Raw images are [height, width, channels]; dynamic sides are multiples of the latent's."""
     rows, latent = manifest.input, manifest.latent.shape
+    if rows.low is not None and rows.high is not None and rows.low > rows.high:
+        raise BundleError(
+            f"{where}: the range of x must not have low above high, got {rows.low} and {rows.high}; export again"
+        )
     raw = rows.dtype == "uint8"
     if raw != (rows.layout == "channels_last") or (
         raw and (len(rows.shape) != 3 or rows.low is None or rows.high is None)

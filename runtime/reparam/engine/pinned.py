@@ -69,6 +69,7 @@ class Pinned:
         self._thread: int = get_ident()
 
     def __enter__(self) -> Self:
+        self._open()
         return self
 
     def __exit__(

@@ -62,6 +62,13 @@ def _binary(call: Call) -> list[Sized]:
     return [known(a.dtype, shape, values) if a.dtype == INT64 else Sized(a.dtype, shape)]
 
 
+def _sloped(call: Call) -> list[Sized]:
+    """PRelu: slopes are stretched to x, never x to them, which onnxruntime would do against its own forecast."""
+    x, slope = call.given(0), call.given(1)
+    same(broadcast(x.shape, slope.shape), x.shape, "x with its slopes")
+    return [Sized(x.dtype, x.shape)]
+
+
 def _comparing(call: Call) -> list[Sized]:
     a, b = call.given(0), call.given(1)
     shape = broadcast(a.shape, b.shape)
@@ -201,6 +208,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax", "LpNormalization"), _along),
     "IsInf": _unary,
+    "PRelu": _sloped,
     "CastLike": _cast_like,
     "Where": _where,
     "Cast": _cast,
