@@ -1,6 +1,5 @@
 """Smaller precisions: made from fp32, held against the source, measured, and left out where they do not pay."""
 
-import json
 import os
 import subprocess
 import sys
@@ -15,21 +14,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from click.testing import CliRunner
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import reparam
 import reparam_export
 from reparam.bundle.manifest import Manifest
-from reparam.cli.verify import verify
 from reparam.engine.instructions import NO_INT8, has_int8
-from reparam.errors import DeviceUnavailable, InputError, OptionError, ReparamError, VerificationError
-from reparam_export.cli import export
+from reparam.errors import DeviceUnavailable, InputError, OptionError, VerificationError
 from reparam_export.precision import variants
 from reparam_export.precision.int8 import quantize
-from reparam_train.cli import train
-from reparam_train.evaluators import rows
 from reparam_train.model import VAE
 from reparam_train.options import VAEConfig
 
@@ -389,56 +383,3 @@ def test_fp16_in_real_half_precision_stays_within_the_bound(exported: dict[str, 
         found = ReferenceEvaluator(graph_of(folder, "encoder.fp16.onnx")).run(names, {"x": x, "eps": eps})
         for half, full in zip(found, wanted, strict=True):
             assert np.abs(half - full).max() <= 0.01 * np.abs(full).max() + 1e-3
-
-
-# -- the command
-
-
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run on the digits."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    options = ["--net", "mlp", "--hidden", "16", "--latent", "3", "--epochs", "1", "--limit", "200", "--threads", "1"]
-    done = CliRunner().invoke(train, ["digits", "--out", str(folder), *options], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return folder
-
-
-@integers
-def test_the_command_calibrates_on_training_rows_and_tells_what_each_precision_costs(
-    run_folder: Path, tmp_path: Path
-) -> None:
-    options = ["--precision", "fp32,fp16,int8", "--calibrate", "digits", "--calibrate-rows", "64", "--keep-slower"]
-    done = CliRunner().invoke(export, [str(run_folder), str(tmp_path / "b"), *options], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    lines = done.output.splitlines()
-    assert [line.partition(":")[0] for line in lines[-2:]] == ["fp16", "int8"]
-    assert all("times as fast at batch 256" in line and "nats a row" in line for line in lines[-2:])
-    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
-    assert [each["rows"] for each in manifest["variants"]] == [64, 64]
-    x = rows("digits", split="train", limit=64, target=run_folder)
-    with reparam.load(tmp_path / "b", device="cpu", precision="int8") as vae:
-        told = manifest["variants"][1]["negative_elbo"]
-        assert vae.evaluate(x, seed=0).negative_elbo == pytest.approx(told, abs=1e-4)
-    verified = CliRunner().invoke(verify, [str(tmp_path / "b"), "--device", "cpu"], catch_exceptions=False)
-    assert verified.exit_code == 0
-    assert "int8 on CPUExecutionProvider" in verified.output
-    assert "within 0.001 + 0.2 of the largest |value|" in verified.output
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--precision", "fp32,int4"], "--precision: must be some of fp32, fp16, int8"),
-        (["--precision", "int8"], "calibrate: int8 takes the range"),
-        (["--precision", "fp16", "--calibrate", "nowhere.npy"], "nowhere.npy"),
-    ],
-)
-def test_the_command_refuses_what_cannot_be_honoured(
-    options: list[str], message: str, run_folder: Path, tmp_path: Path
-) -> None:
-    done = CliRunner().invoke(export, [str(run_folder), str(tmp_path / "b"), *options])
-    assert isinstance(done.exception, ReparamError)
-    assert message in str(done.exception)
-    assert "\n" not in str(done.exception)
-    assert list(tmp_path.iterdir()) == []
