@@ -33,6 +33,14 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.parametrize("program", ["batch.py", "worker.py"])
+def test_a_script_without_its_arguments_shows_how_it_is_called(program: str) -> None:
+    done = subprocess.run([sys.executable, str(EXAMPLES / program)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"python examples/{program} models/digits " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_batch_script_scores_every_row_and_names_the_strangest(
     folder: Path, vae: reparam.VAE, tmp_path: Path
 ) -> None:
