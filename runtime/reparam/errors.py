@@ -110,7 +110,7 @@ class RunError(ReparamError, RuntimeError):
 
 
 class OutOfMemory(RunError, MemoryError):
-    """A card has no memory left for a run, not even for one row of it."""
+    """There is no memory for a run, not even for one row of it, or for one that is not taken in parts."""
 
 
 class VerificationError(ReparamError, RuntimeError):

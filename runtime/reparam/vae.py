@@ -13,12 +13,10 @@ from reparam.engine.pinned import Pinned
 from reparam.engine.pool import Pool
 from reparam.engine.rows import Rows
 from reparam.engine.start import start
-from reparam.errors import OptionError
 from reparam.face.awaiting import Awaiting
 from reparam.face.latent import Latent
 from reparam.face.scoring import Scoring
 from reparam.face.streaming import Streaming
-from reparam.integers import whole
 
 
 def load(
@@ -52,7 +50,8 @@ def load(
             program of theirs. Hashes and all other checks are the same.
         memory_budget: bytes that both graphs may need for a call of max_batch rows, weights included, by an estimate
             from their sizes; a bundle that needs more is refused before it is run. None: one row must fit into three
-            quarters of the memory of this machine, or of the container.
+            quarters of the memory of this machine, or of the container. A call whose rows do not fit at once, larger
+            images for example, runs in parts; one row that does not fit raises `OutOfMemory`.
         tf32: whether a CUDA card may round the factors of float32 products to 10 bits of mantissa: faster, and results
             that differ from the CPU's in the third or fourth digit. Refused for device="cpu".
 
@@ -140,7 +139,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         """The model for exactly `batch` rows a call, with buffers of its own: the least that a call can cost.
 
         Args:
-            batch: rows of each call, at least 1; at most max_batch where the model was loaded with a memory_budget.
+            batch: rows of each call, at least 1.
             size: height and width of images, where the bundle leaves them open; None for those of training.
             cuda_graph: on a card, whether its graphs are captured once as CUDA graphs and replayed by each call, for
                 which they lie on the card once more; None for where that is possible, which `.cuda_graph` tells.
@@ -152,7 +151,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         Raises:
             OptionError: a batch or size out of range, or cuda_graph on the CPU.
             DeviceUnavailable, RunError: cuda_graph is True, and a node runs on the CPU or onnxruntime cannot capture.
-            OutOfMemory: the card has no memory for it.
+            OutOfMemory: there is no memory for it, or it needs more than memory_budget.
 
         Examples:
             >>> import numpy, reparam
@@ -161,13 +160,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
             ...     fast.encode(numpy.zeros((1, 1, 8, 8), "float32")).mean.shape
             (1, 8)
         """
-        rows = self._rows
-        if self._options.memory_budget is not None and whole("batch", batch, low=1) > rows.max_batch:
-            raise OptionError(
-                f"batch: must be at most max_batch={rows.max_batch}, for which memory_budget was held, got {batch}; "
-                "load with a larger max_batch"
-            )
-        return Pinned(rows, batch, size, cuda_graph=cuda_graph)
+        return Pinned(self._rows, batch, size, cuda_graph=cuda_graph)
 
     def device_arrays(self) -> DeviceArrays:
         """The model for arrays that stay on its device: DLPack in, DLPack out, nothing copied.

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from reparam.bundle.outline import Admitted
 from reparam.engine.device import Device, warn_caller
+from reparam.engine.room import Room, in_parts
 from reparam.engine.session import Contract, GraphSession
 from reparam.errors import OutOfMemory
 
@@ -24,13 +24,20 @@ class CardSession(GraphSession):
     """
 
     def __init__(
-        self, graph: Admitted, contract: Contract, *, device: Device, threads: int, where: str, tf32: bool = False
+        self,
+        graph: Admitted,
+        contract: Contract,
+        *,
+        device: Device,
+        threads: int,
+        where: str,
+        room: Room | None = None,
+        tf32: bool = False,
     ) -> None:
-        super().__init__(graph, contract, device=device, threads=threads, where=where, tf32=tf32)
+        options: dict[str, Any] = {"device": device, "threads": threads, "where": where, "room": room, "tf32": tf32}
+        super().__init__(graph, contract, **options)
         # onnxruntime's session holds the graph's bytes as long as this does
-        self._twin: Callable[[], GraphSession] = partial(
-            GraphSession, graph, contract, device=device, threads=threads, where=where, tf32=tf32, capture=True
-        )
+        self._twin: Callable[[], GraphSession] = partial(GraphSession, graph, contract, capture=True, **options)
         self._most: int | None = None  # values of the first input that fitted once more did not
         self._warned = False
 
@@ -64,11 +71,7 @@ class CardSession(GraphSession):
                     raise
             most = -(-rows // 2)
             self._most = most * size // rows
-        parts = [
-            self._in_parts(names, {name: array[start : start + most] for name, array in feeds.items()}, options)
-            for start in range(0, rows, most)
-        ]
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return in_parts(lambda part: self._in_parts(names, part, options), feeds, most)
 
     def capturing(self) -> GraphSession:
         """A new session of the same graph, its weights on the card once more, whose runs CUDA graphs capture.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -10,11 +10,12 @@ from reparam.bundle.manifest import Manifest, Precision, Role
 from reparam.bundle.outline import FLOAT32
 from reparam.bundle.reader import Bundle
 from reparam.bundle.sizes.sized import Shape
-from reparam.bundle.sizes.walk import Memory, Walk
+from reparam.bundle.sizes.walk import Walk
+from reparam.engine.room import Room
 from reparam.engine.threads import CGROUP, own_group
 from reparam.errors import BundleError, DeviceUnavailable, OptionError
 
-_UINT8: Final = 2
+_DTYPES: Final = {"float32": FLOAT32, "uint8": 2}
 _SHARE: Final = 0.75  # of the machine's memory: the rest is for the program around it, and for what an estimate misses
 _ROLES: Final[tuple[Role, ...]] = ("encoder", "decoder")
 
@@ -30,7 +31,7 @@ class Budget:
 MACHINE: Final = Budget(1, None)
 
 
-def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_host: bool) -> None:
+def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_host: bool) -> dict[Role, Room]:
     """Finds the size of every value of both graphs, and refuses what could not run, before onnxruntime loads them.
 
     Where height and width are open, sizes are those that the manifest names.
@@ -41,55 +42,80 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
         budget: what they may need.
         on_host: whether they run in this machine's own memory.
 
+    Returns:
+        For each graph, what holds its runs to that memory; none on a card without a budget.
+
     Raises:
         BundleError: a graph whose sizes contradict each other, are not known before it runs, or grow faster than rows.
         OptionError: the graphs need more than the budget.
         DeviceUnavailable: one row needs more than this process may have.
     """
-    one, whole = _needs(bundle, precision, (1, budget.rows))
+    walks: dict[Role, Walk] = {role: Walk(bundle.graph(role, precision)) for role in _ROLES}
+    inputs: dict[Role, dict[str, tuple[int, Shape]]] = {role: _inputs(bundle.manifest, role) for role in _ROLES}
+    (held, one), (_, whole) = (_need(bundle, precision, walks, inputs, rows) for rows in (1, budget.rows))
     if whole > budget.rows * one:
         raise BundleError(
             f"{bundle.place}: refused: {budget.rows} rows need {whole:,} bytes and one {one:,}: a graph whose memory "
             "grows faster than its rows; export the bundle again"
         )
-    rows, need = (1, one) if budget.bytes is None else (budget.rows, whole)
-    if budget.bytes is not None and need > budget.bytes:
+    limits: dict[str, int] = {} if budget.bytes is None else {"memory_budget": budget.bytes}
+    if budget.bytes is not None and whole > budget.bytes:
         raise OptionError(
-            f"memory_budget: calls of max_batch={rows} rows need about {need:,} bytes, got {budget.bytes:,}; "
+            f"memory_budget: calls of max_batch={budget.rows} rows need about {whole:,} bytes, got {budget.bytes:,}; "
             "lower max_batch or raise the budget"
         )
-    if on_host and need > (limit := int(_SHARE * machine_memory())):
-        raise DeviceUnavailable(
-            f"device: {bundle.place} needs about {need:,} bytes for {rows} rows, this process may have {limit:,}"
+    if on_host:
+        limits["three quarters of the memory"] = limit = int(_SHARE * machine_memory())
+        rows, need = (1, one) if budget.bytes is None else (budget.rows, whole)
+        if need > limit:
+            raise DeviceUnavailable(
+                f"device: {bundle.place} needs about {need:,} bytes for {rows} rows, this process may have {limit:,}"
+            )
+    if not limits:
+        return {}
+    limit, told = min((limit, told) for told, limit in limits.items())
+    sure = bundle.manifest.input.factors is None and whole <= limit
+    return {
+        role: Room(
+            walk,
+            {name: dtype for name, (dtype, _) in inputs[role].items()},
+            held=held,
+            limit=limit,
+            told=told,
+            sure=sure,
         )
+        for role, walk in walks.items()
+    }
 
 
-def _needs(bundle: Bundle, precision: Precision, calls: Sequence[int]) -> list[int]:
-    """For each number of rows, bytes of both sessions and of the larger of both runs.
+def _inputs(manifest: Manifest, role: Role) -> dict[str, tuple[int, Shape]]:
+    """Data type and row shape of a graph's inputs."""
+    shapes = manifest.encoder_inputs if role == "encoder" else {"z": manifest.latent.shape}
+    return {name: (_DTYPES[manifest.dtype(name)], shape) for name, shape in shapes.items()}
 
-    Of a graph with operators on no list, the weights alone.
-    """
-    found: list[list[Memory]] = []
-    for role in _ROLES:
-        graph = bundle.graph(role, precision)
-        walk = Walk(graph)
+
+def _need(
+    bundle: Bundle,
+    precision: Precision,
+    walks: Mapping[Role, Walk],
+    inputs: Mapping[Role, Mapping[str, tuple[int, Shape]]],
+    rows: int,
+) -> tuple[int, int]:
+    """Bytes of both sessions, and of them with the larger of both runs; of what is on no list, the weights alone."""
+    held = widest = 0
+    for role, walk in walks.items():
         try:
-            memory = [walk.measure(_inputs(bundle.manifest, role, rows)) for rows in calls]
+            memory = walk.measure({name: (dtype, (rows, *row)) for name, (dtype, row) in inputs[role].items()})
         except ValueError as error:
             entry = bundle.manifest.graph(role, precision)
             where = f"{bundle.place}/{entry.file if entry else role}"
             raise BundleError(f"{where}: refused: {error}; export the bundle again") from None
-        found.append([each or Memory(2 * len(graph.data), 0, 0) for each in memory])
-    return [
-        sum(each.weights + each.constants for each in both) + max(each.values for each in both)
-        for both in zip(*found, strict=True)
-    ]
-
-
-def _inputs(manifest: Manifest, role: Role, rows: int) -> dict[str, tuple[int, Shape]]:
-    shapes = manifest.encoder_inputs if role == "encoder" else {"z": manifest.latent.shape}
-    types = {"float32": FLOAT32, "uint8": _UINT8}
-    return {name: (types[manifest.dtype(name)], (rows, *shape)) for name, shape in shapes.items()}
+        if memory is None:
+            held += 2 * len(bundle.graph(role, precision).data)
+        else:
+            held += memory.weights + memory.constants
+            widest = max(widest, memory.values)
+    return held, held + widest
 
 
 def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:

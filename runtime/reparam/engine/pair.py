@@ -1,12 +1,14 @@
 """Encoder and decoder of one bundle, running: what the face, the verification and the benchmark stand on."""
 
 import dataclasses
+from collections.abc import Mapping
 
-from reparam.bundle.manifest import Manifest, Precision
+from reparam.bundle.manifest import Manifest, Precision, Role
 from reparam.bundle.reader import Bundle
 from reparam.engine.card import CardSession
 from reparam.engine.device import Device, resolve, warn_caller
 from reparam.engine.memory import MACHINE, Budget, check_memory
+from reparam.engine.room import Room
 from reparam.engine.session import Contract, Graph, GraphSession
 from reparam.engine.threads import available_threads
 from reparam.errors import DeviceUnavailable, OptionError
@@ -73,23 +75,33 @@ def start_pair(
     if tf32 and device == "cpu":
         raise OptionError("tf32: is a mode of CUDA cards, and device is cpu; leave it out")
     chosen = resolve(device)
-    check_memory(bundle, precision, memory, on_host=chosen.kind == "cpu")
+    rooms = check_memory(bundle, precision, memory, on_host=chosen.kind == "cpu")
     try:
-        return _start(bundle, chosen, precision, count, tf32=tf32)
+        return _start(bundle, chosen, precision, count, rooms, tf32=tf32)
     except DeviceUnavailable as error:
         if device != "auto" or chosen.kind == "cpu":
             raise
         warn_caller(f"reparam runs on the CPU: {error}")
-        return _start(bundle, Device("cpu"), precision, count)
+        rooms = check_memory(bundle, precision, memory, on_host=True)
+        return _start(bundle, Device("cpu"), precision, count, rooms)
 
 
-def _start(bundle: Bundle, device: Device, precision: Precision, threads: int, *, tf32: bool = False) -> Pair:
+def _start(
+    bundle: Bundle,
+    device: Device,
+    precision: Precision,
+    threads: int,
+    rooms: Mapping[Role, Room],
+    *,
+    tf32: bool = False,
+) -> Pair:
     def session(contract: Contract) -> GraphSession:
+        room = rooms.get(contract.role)
         graph = bundle.graph(contract.role, precision)
         where = f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}"
         if device.kind == "cpu":
-            return GraphSession(graph, contract, device=device, threads=threads, where=where)
-        return CardSession(graph, contract, device=device, threads=threads, where=where, tf32=tf32)
+            return GraphSession(graph, contract, device=device, threads=threads, where=where, room=room)
+        return CardSession(graph, contract, device=device, threads=threads, where=where, room=room, tf32=tf32)
 
     encoder, decoder = session(encoder_contract(bundle.manifest)), session(decoder_contract(bundle.manifest))
     tf32 = tf32 and device.kind != "cpu"

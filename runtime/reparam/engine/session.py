@@ -11,6 +11,7 @@ import numpy.typing as npt
 from reparam.bundle.manifest import Axes, Role
 from reparam.bundle.outline import Admitted
 from reparam.engine.device import CUDA, Device, providers
+from reparam.engine.room import Room, in_parts
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, OutOfMemory, ReparamError, RunError
 
@@ -82,6 +83,7 @@ class GraphSession:
         device: where it runs.
         threads: of the session.
         where: what messages call the graph.
+        room: the memory that runs may take; None for any.
         tf32: whether a card may use TF32.
         capture: whether its runs are captured in CUDA graphs; such a session is for bindings, of one thread.
 
@@ -98,6 +100,7 @@ class GraphSession:
         device: Device,
         threads: int,
         where: str,
+        room: Room | None = None,
         tf32: bool = False,
         capture: bool = False,
     ) -> None:
@@ -128,6 +131,8 @@ class GraphSession:
         self._falls = device.kind != "cpu"  # a session on the CPU has nowhere to fall
         self._plain = onnxruntime.RunOptions()  # else onnxruntime makes one for each run, in two microseconds
         self._where = where
+        self._room = room
+        self._asked = None if room is None or room.sure else room  # at each run
         self._provider = str(active)
         self._arena = f"{'cpu' if device.kind == 'cpu' else 'gpu'}:{device.index}"
 
@@ -137,7 +142,16 @@ class GraphSession:
         return self._provider
 
     def run(self, names: list[str], feeds: dict[str, npt.NDArray[Any]], options: Any = None) -> list[npt.NDArray[Any]]:
-        """The named outputs for one batch; `RunError` with onnxruntime's first line where it fails."""
+        """The named outputs for one batch, of several runs where memory does not hold all its rows at once.
+
+        Raises:
+            OutOfMemory: it does not hold one row.
+            RunError: onnxruntime failed, with its first line.
+        """
+        if self._asked is not None:
+            most = self._asked.rows({name: array.shape for name, array in feeds.items()}, self._where)
+            if most < len(feeds[self._first]):
+                return in_parts(lambda part: self.run(names, part, options), feeds, most)
         try:
             found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, self._plain if options is None else options)
         except Exception as error:
@@ -171,8 +185,15 @@ class GraphSession:
 
     # -- bound, for one caller with buffers of its own ----------------------------------------------------------------
 
-    def io_binding(self) -> Any:
-        """A new IOBinding of onnxruntime for this session."""
+    def io_binding(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        """A new IOBinding of onnxruntime for inputs of these shapes, [batch, *row]; it is one run, never in parts.
+
+        Raises:
+            OutOfMemory: there is no memory for it.
+        """
+        rows = next(iter(shapes.values()))[0]
+        if self._room is not None and (most := self._room.rows(shapes, self._where)) < rows:
+            raise OutOfMemory(f"{self._where}: no memory for {rows} rows in one run; give at most {most}")
         return self._session.io_binding()
 
     def runner(self, binding: Any, buffers: object = None, *, graph: int | None = None) -> Callable[[], None]:
@@ -205,7 +226,7 @@ class GraphSession:
         Waits first for what other streams of the device still write into the inputs; the outputs are complete when
         this returns, as onnxruntime waits for its own stream after a run.
         """
-        binding = self._session.io_binding()
+        binding = self.io_binding({name: tuple(value.shape()) for name, value in inputs.items()})
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         for name in names:

@@ -190,7 +190,9 @@ def _gemm(call: Call) -> list[Sized]:
         raise ValueError(f"takes two matrices, got {list(a.shape)} and {list(b.shape)}")
     left = a.shape[::-1] if call.whole("transA", 0) else a.shape
     right = b.shape[::-1] if call.whole("transB", 0) else b.shape
-    shape = product(left, right)
+    if left[1] != right[0]:
+        raise ValueError(f"matrices {list(left)} and {list(right)} do not fit")
+    shape = left[0], right[1]
     if c is not None:
         same(broadcast(c.shape, shape), shape, "the product with C")
     return [Sized(a.dtype, shape)]

@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
     def given(self, place: int) -> Sized:
         """An input that must be there."""
-        found = self.optional(place)
+        found = self.inputs[place] if place < len(self.inputs) else None
         if found is None:
             raise ValueError(f"input {place} is missing")
         return found

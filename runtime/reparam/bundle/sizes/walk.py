@@ -74,10 +74,11 @@ class Walk:
         live = widest = sum(sizes.values())
         kept = done = 0
         for node, ending in zip(self._outline.nodes, self._ending, strict=True):
-            if node.operator not in RULES:
+            rule = RULES.get(node.operator)
+            if rule is None:
                 return None
             call = Call(node, [made[name] if name else None for name in node.inputs], self._outline.opset)
-            found = _sizes(call)
+            found = _sizes(rule, call)
             varies = not sizes.keys().isdisjoint(node.inputs)
             if node.operator == "Div":
                 _check_division(node, found[0], sizes)
@@ -102,9 +103,9 @@ class Walk:
         return Memory(self._weights, kept, widest)
 
 
-def _sizes(call: Call) -> list[Sized]:
+def _sizes(rule: Rule, call: Call) -> list[Sized]:
     try:
-        found = RULES[call.node.operator](call)
+        found = rule(call)
     except ValueError as error:
         raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: {error}") from None
     if len(found) != len(call.node.outputs):
