@@ -108,6 +108,9 @@ def admit(
         try:
             call = opened.call(spec.operation, feeds.first(batch))
             judge.hear(call, batch)
+            begin = time.perf_counter_ns()
+            call.run()
+            before = batch, time.perf_counter_ns() - begin
         except VerificationError as error:
             notes = "".join(f"; {note}" for note in opened.facts.notes)
             found.status, found.reason = "wrong", f"{error}{notes}"
@@ -117,9 +120,6 @@ def admit(
             found.status = "fell_back" if isinstance(error, DeviceUnavailable) else "unavailable"
             found.reason = f"at batch {batch}: {told(error)}"
             return found
-        begin = time.perf_counter_ns()
-        call.run()
-        before = batch, time.perf_counter_ns() - begin
         found.calls[batch], found.costs[batch] = call, before[1]
     found.gate = judge.passed()
     return found

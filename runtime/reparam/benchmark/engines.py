@@ -12,7 +12,7 @@ from reparam.bundle.manifest import Trust
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import missing_for_cuda
 from reparam.engine.instructions import NO_INT8, has_int8
-from reparam.errors import DeviceUnavailable, MissingExtra, ReparamError
+from reparam.errors import CheckpointError, DeviceUnavailable, MissingExtra, ReparamError, printable
 from reparam.vae import VAE
 
 Engine = tuple[str, str, str, int]  # device, precision, path, threads
@@ -29,7 +29,7 @@ class Refusal:
 def told(error: Exception) -> str:
     """An error in one line, whoever raised it."""
     first = (str(error).splitlines() or [""])[0][:300]
-    return first if isinstance(error, ReparamError) else f"{type(error).__name__}: {first}"
+    return first if isinstance(error, ReparamError) else printable(f"{type(error).__name__}: {first}")
 
 
 def open_engine(
@@ -132,8 +132,11 @@ class Engines:
                 vae=own,
             )
         except DeviceUnavailable as error:
-            there = device.startswith("cuda") and not missing_for_cuda()  # so onnxruntime itself went elsewhere
-            return Refusal("fell_back" if there else "unavailable", str(error))
+            # with a cause it failed to start, openly; with none, where nothing is missing, onnxruntime went elsewhere
+            strayed = path in OWN_PATHS and error.__cause__ is None and device != "cpu" and not missing_for_cuda()
+            return Refusal("fell_back" if strayed else "unavailable", str(error))
+        except (MissingExtra, CheckpointError):
+            raise  # what was named is not there: the library of --against, or the run of --run
         except Exception as error:  # anyone's arm: it must not take the others with it
             return Refusal("unavailable", told(error))
         if opened.facts.stray is not None:

@@ -9,12 +9,13 @@ from typing import Final
 
 import msgspec
 
-from reparam.benchmark import identity, phases, plan
+from reparam.benchmark import asked, identity, phases, plan
 from reparam.benchmark.answers import answers_of
 from reparam.benchmark.arms import Measured, admit
 from reparam.benchmark.compare import compare
 from reparam.benchmark.engines import Engines
 from reparam.benchmark.feeds import Feeds, feeds_of
+from reparam.benchmark.floors import check as check_floor
 from reparam.benchmark.floors import hold, parse
 from reparam.benchmark.gate import Judge, check_reference, wanted_of
 from reparam.benchmark.overhead import overhead
@@ -44,16 +45,20 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
         old: a report to hold the new one against.
 
     Raises:
-        OptionError: a wish that no machine could grant.
+        OptionError, CheckpointError, DeviceUnavailable: what was asked for by name cannot be had; see `asked.check`.
+        MissingExtra: nor can the library of an arm that was named.
         BundleError, BundleNotFound: as of `reparam.load`.
         VerificationError: fp32 on the CPU does not give the source model's numbers, so nothing can be compared.
     """
-    plan.check(wish)
+    asked.check(wish)
     floors = [parse(each) for each in wish.floors]
     begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
     started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256, trust=wish.trust)
     full = plan.filled(wish, bundle.manifest, available_threads())
+    asked.check_plan(full, bundle.manifest, named=named)
+    for floor in floors:
+        check_floor(floor, [spec.name for spec in plan.arms_of(full)], full.batches)
     engines = Engines(
         path,
         bundle,

@@ -188,29 +188,6 @@ def test_an_older_report_is_held_against_the_new_one(
     assert "encode.cpu.fp32.numpy.t1" in comparison.only_old
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--precisions", "fp8"), "--precisions: must be of fp32, fp16, int8, got fp8"),
-        (("--operations", "train"), "--operations: must be of encode, decode, reconstruct, got train"),
-        (("--paths", "torch"), "--paths: must be of numpy, pinned, device, cuda-graph, got torch"),
-        (("--devices", "auto"), "--devices: auto is whatever is there"),
-        (("--batches", "1,x"), "'1,x' must be whole numbers with commas between them"),
-        (("--batches", "0"), "must be whole numbers from 1 to 2^20"),
-        (("--batches", "1000000000000"), "must be whole numbers from 1 to 2^20"),
-        (("--floor", "encode.cpu@1/encode.cpu@0=3"), "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES"),
-        (("--out", "same", "--page", "same"), "--out and --page name one file, same; give each its own"),
-        (("--floor", "encode=3"), "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES"),
-    ],
-)
-def test_what_no_machine_could_do_is_a_usage_error(
-    options: tuple[str, ...], told: str, folder: Path, cli: Callable[..., Any]
-) -> None:
-    done = cli("benchmark", folder, *options)
-    assert (done.code, done.out) == (2, "")
-    assert told in done.err
-
-
 def test_a_report_never_takes_the_place_of_a_file_of_the_bundle(folder: Path, cli: Callable[..., Any]) -> None:
     before = (folder / "manifest.json").read_bytes()
     done = cli("benchmark", folder, "--out", folder / "manifest.json")
@@ -236,25 +213,6 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
     done = cli("benchmark", folder, "--compare", tmp_path / "none.json")
     assert done.code == 4
     assert "no such report" in done.err
-
-
-def test_a_library_that_nobody_offers_is_an_arm_with_its_reason(folder: Path, cli: Callable[..., Any]) -> None:
-    short = (
-        "--devices",
-        "cpu",
-        "--precisions",
-        "fp32",
-        "--operations",
-        "decode",
-        "--batches",
-        "1",
-        "--seconds",
-        "1",
-        "--quick",
-    )
-    done = cli("benchmark", folder, *short, "--against", "jax")
-    assert done.code == 0
-    assert "unavailable: no package gives the benchmark arm 'jax'" in done.out
 
 
 def test_a_bundle_that_is_not_the_one_expected_is_refused_before_anything_is_measured(folder: Path) -> None:
