@@ -20,7 +20,7 @@ from reparam.benchmark.floors import hold, parse
 from reparam.benchmark.gate import Judge, check_reference, wanted_of
 from reparam.benchmark.overhead import overhead
 from reparam.benchmark.plan import Wish
-from reparam.benchmark.report import Report, Settings
+from reparam.benchmark.report import Report, Settings, told_fit
 from reparam.benchmark.scaling import CLOSED
 from reparam.benchmark.timing import SPREAD
 from reparam.bundle.reader import Bundle, read_bundle
@@ -86,7 +86,9 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
         engines.close()
     report = msgspec.structs.replace(report, floors=tuple(hold(floor, report) for floor in floors))
     report = msgspec.structs.replace(report, answers=answers_of(report))
-    return report if old is None else msgspec.structs.replace(report, comparison=compare(old, report))
+    if old is not None:
+        report = msgspec.structs.replace(report, comparison=compare(old, report))
+    return told_fit(report)
 
 
 class Watch:

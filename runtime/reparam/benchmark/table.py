@@ -47,6 +47,11 @@ def span(ns: float | None) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def change(ratio: float) -> str:
+    """A ratio of times as what it adds or takes away, or as so many times where per cent would be hard to read."""
+    return f"{ratio - 1:+.0%}" if ratio < 10 else f"{ratio:.3g} times"
+
+
 def _about(report: Report) -> str:
     machine, bundle = report.machine, report.bundle
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
@@ -135,9 +140,15 @@ def together(names: Sequence[Fields]) -> list[str]:
 def _moves(comparison: Comparison) -> list[str]:
     moved = [move for move in comparison.moves if move.verdict != "within noise"]
     moved.sort(key=lambda move: abs(move.ratio - 1), reverse=True)
-    lines = [f"against the report of {comparison.old_started}: {len(moved)} of {len(comparison.moves)} points moved"]
+    lines = [f"the bundles differ: {comparison.bundles}"] if comparison.bundles else []
+    lines += [f"against the report of {comparison.old_started}: {len(moved)} of {len(comparison.moves)} points moved"]
     lines += [f"  {each}" for each in comparison.differences]
     for move in moved[:_MOVES]:
         times = f"{span(move.old_ns)} to {span(move.new_ns)}"
-        lines.append(f"  {move.arm}@{move.batch}: {times}, {move.ratio - 1:+.0%}, noise {move.noise:.0%}")
+        lines.append(f"  {move.arm}@{move.batch}: {times}, {change(move.ratio)}, noise {move.noise:.0%}")
+    if len(moved) > _MOVES:
+        lines.append(f"  and {len(moved) - _MOVES} more, less far")
+    for told, names in (("the older report", comparison.only_old), ("this report", comparison.only_new)):
+        if names:
+            lines.append(f"  {len(names)} {'arm' if len(names) == 1 else 'arms'} of {told} alone")
     return lines

@@ -192,6 +192,52 @@ def test_a_point_moves_where_its_ratio_is_beyond_the_spread_of_both(example: Rep
     assert found.differences == ("onnxruntime: 1.32.0 before, 9.9 now",)
 
 
+def another(report: Report) -> Report:
+    """The same figures of another bundle."""
+    bundle = msgspec.structs.replace(report.bundle, name="newer", id="f" * 32, input=(1, 8, 8))
+    return msgspec.structs.replace(report, bundle=bundle)
+
+
+def test_a_report_of_another_bundle_is_compared_and_its_first_line_says_that_the_bundles_differ(
+    example: Report,
+) -> None:
+    found = compare(example, another(example))
+    assert found.bundles == f"example {example.bundle.id} before, newer {'f' * 32} now"
+    assert len(found.moves) > 10
+    assert any(each.startswith("x: ") and each.endswith(" before, 1 x 8 x 8 now") for each in found.differences)
+    told = table(msgspec.structs.replace(example, comparison=found))
+    first = told.index(f"the bundles differ: {found.bundles}\nagainst the report of ")
+    assert told[:first].endswith("\n\n")
+    assert "the bundles differ" not in table(msgspec.structs.replace(example, comparison=compare(example, example)))
+
+
+@pytest.mark.parametrize("nothing", [0.0, 5e-324, 0.4])
+def test_what_took_no_time_or_is_missing_has_no_ratio(nothing: float, example: Report) -> None:
+    def emptied(arm: Arm) -> Arm:
+        assert arm.points[0].latency is not None
+        none = msgspec.structs.replace(arm.points[0].latency, p50_ns=nothing)
+        first = msgspec.structs.replace(arm.points[0], latency=none)
+        return msgspec.structs.replace(arm, points=(first, msgspec.structs.replace(arm.points[1], latency=None)))
+
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    empty = msgspec.structs.replace(example, arms=tuple(emptied(arm) if arm is plain else arm for arm in example.arms))
+    for old, new in ((empty, example), (example, empty), (empty, empty)):
+        found = compare(old, new)
+        assert [move for move in found.moves if move.arm == plain.name] == []
+        assert "inf" not in table(msgspec.structs.replace(example, comparison=found)).partition("against the report")[2]
+
+
+def test_a_change_of_many_times_is_said_in_times_and_what_is_not_listed_is_counted(example: Report) -> None:
+    times = dict.fromkeys((1, 8, 64, 256), 1 / 40)
+    whole = [arm for arm in example.arms if arm.points and all(point.latency for point in arm.points)]
+    slower = tuple(faster(arm, "cpu", times) for arm in whole)
+    found = compare(example, msgspec.structs.replace(example, arms=slower[1:]))
+    told = table(msgspec.structs.replace(example, comparison=found)).partition("against the report")[2]
+    assert "ms, 40 times, noise" in told
+    assert f"and {len(found.moves) - 12} more, less far" in told
+    assert "2 arms of the older report alone" in told
+
+
 def test_a_line_is_found_with_its_fixed_part_and_the_part_for_each() -> None:
     n = [1, 8, 64, 256]
     line = fit("batch", n, [1000.0 + 25.0 * each for each in n])

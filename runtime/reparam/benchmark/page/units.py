@@ -32,6 +32,11 @@ def share(value: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %" if percent >= 0.95 else f"{percent:.2g} %"
 
 
+def changed(ratio: float) -> str:
+    """A ratio of times as what it adds or takes away, or as so many times where per cent would be hard to read."""
+    return f"{ratio:.3g} times" if ratio >= 10 else f"{'+' if ratio >= 1 else '−'}{share(ratio - 1)}"
+
+
 def power(value: float) -> str:
     """A small number as 2×10⁻⁷; 0 as 0, and what is 0.01 or more as it is."""
     if value == 0 or value >= 0.00995:
