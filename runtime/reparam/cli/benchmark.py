@@ -115,7 +115,9 @@ def benchmark(
     if out is not None:
         write_bytes(out, encode_report(report))
     if page is not None:
-        write_page(report, page)
+        with progress(1, "page") as advance:  # plots take seconds
+            write_page(report, page)
+            advance(1)
     click.echo(encode_report(report).decode().rstrip() if as_json else table(report))
     if (error := error_of(report)) is not None:
         raise error
