@@ -1,5 +1,7 @@
 """`reparam benchmark`: which device, which precision, which batch."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,7 @@ def benchmark(
         with progress(1, "page") as advance:  # plots take seconds
             write_page(report, page)
             advance(1)
-    click.echo(encode_report(report).decode().rstrip() if as_json else table(report))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(encode_report(report).decode().rstrip() if as_json else table(report, width=width))
     if (error := error_of(report)) is not None:
         raise error

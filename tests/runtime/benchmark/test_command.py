@@ -1,5 +1,6 @@
 """`reparam benchmark` on a small bundle: the whole report, and what its options promise."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -236,6 +237,37 @@ def test_a_plain_autoencoder_is_held_and_timed_by_its_z(tmp_path: Path, cli: Cal
         gate = arms[f"encode.cpu.fp32.{path}"].gate
         assert gate is not None
         assert set(gate.worst) == {"z"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal_the_table_is_as_wide_as_that_and_in_a_pipe_as_it_comes(columns: int, folder: Path) -> None:
+    import fcntl
+    import pty
+    import struct
+    import subprocess
+    import sys
+    import termios
+
+    short = ("--devices", "cpu", "--precisions", "fp32", "--paths", "numpy", "--batches", "1,8", "--seconds", "1")
+    command = [sys.executable, "-m", "reparam.cli.main", "benchmark", str(folder), *short, "--threads", "1"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while part := os.read(ours, 65536):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    lines = shown.decode().replace("\r\n", "\n").split("\n")
+    head = next(line for line in lines if line.startswith("arm "))
+    assert ("load" in head) is (columns == 200)
+    assert "rows/s" in head
+    assert max(map(len, lines)) <= columns
+    assert any("encode.cpu.fp32.numpy.t1" in line for line in lines)
 
 
 def test_the_help_teaches_by_example(cli: Callable[..., Any]) -> None:

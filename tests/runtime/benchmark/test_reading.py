@@ -269,6 +269,29 @@ def test_the_table_names_every_arm_and_every_reason(example: Report) -> None:
     assert "decode.cpu.fp32.numpy.t2 *" in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 119])
+def test_the_table_fits_the_width_that_there_is_and_keeps_every_reason(width: int, example: Report) -> None:
+    told = table(example, width=width)
+    assert [line for line in told.split("\n") if len(line) > width and " " in line.strip()] == []
+    words = " ".join(told.split())
+    for arm in example.arms:
+        assert " ".join((arm.reason or arm.name).split()) in words
+    for answer in example.answers:
+        assert answer.answer in words
+    head = next(line for line in told.split("\n") if line.startswith("arm "))
+    assert "rows/s" in head
+
+
+def test_columns_that_are_needed_least_go_first_and_are_named(example: Report) -> None:
+    full = next(len(line) for line in table(example).split("\n") if line.startswith("arm "))
+    told = {width: table(example, width=width) for width in (10_000, full, full - 1, 80)}
+    assert told[10_000] == table(example)
+    assert "left out" not in told[full]
+    assert "left out at this width, and there in a pipe: load\n" in told[full - 1]
+    assert "  p50 of 1   rows/s   at  server q/s\n" in told[80]
+    assert "in a pipe: p90 of 1, p99 of 8, first, load, peak, error" in " ".join(told[80].split())
+
+
 def test_names_are_put_together_without_one_too_many() -> None:
     names = [("encode", "cpu", "fp32"), ("decode", "cpu", "fp32"), ("encode", "cuda", "fp32")]
     assert together(names) == ["encode.{cpu,cuda}.fp32", "decode.cpu.fp32"]
