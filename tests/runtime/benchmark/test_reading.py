@@ -56,7 +56,17 @@ def test_the_gpu_pays_from_the_batch_after_which_it_always_wins(example: Report)
 
 def test_a_gpu_that_never_wins_is_said_not_to(example: Report) -> None:
     found = answer(with_cuda(example, dict.fromkeys((1, 8, 64, 256), 0.5)), "Which device?")
-    assert found.answer == "The GPU pays never up to 256 in encode, copies included."
+    assert found.answer == "The GPU does not pay up to batch 256 in encode, copies included."
+
+
+def test_what_ran_on_a_card_alone_or_beside_nothing_like_it_is_never_said_not_to_have_run(example: Report) -> None:
+    both = with_cuda(example, dict.fromkeys((1, 8, 64, 256), 2.0))
+    settings = msgspec.structs.replace(both.settings, devices=("cuda",))
+    alone = msgspec.structs.replace(both, settings=settings, arms=both.arms[-1:])
+    assert answer(alone, "Which device?").answer == "Nothing but cuda was asked about."
+    card = msgspec.structs.replace(both.arms[-1], path="device")
+    apart = msgspec.structs.replace(both, arms=(*both.arms[:-1], card))
+    assert answer(apart, "Which device?").answer.startswith("Both ran, but no operation of both numpy to numpy")
 
 
 def test_without_a_gpu_the_reason_is_the_answer(example: Report) -> None:
@@ -128,6 +138,49 @@ def test_what_a_service_can_promise_is_the_highest_rate_that_held(example: Repor
     }
     assert found.numbers["encode"] == max(rates.values())
     assert max(rates, key=lambda name: rates[name]) in found.answer
+
+
+def test_an_operation_that_held_no_rate_or_was_not_tried_is_said_to(example: Report) -> None:
+    def without(arm: Arm) -> Arm:
+        terms = arm.scenarios
+        if terms is None or terms.server is None or arm.operation == "encode":
+            return arm
+        if arm.operation == "decode":
+            none = msgspec.structs.replace(terms.server, rate=0.0, latencies_ns=())
+            return msgspec.structs.replace(arm, scenarios=msgspec.structs.replace(terms, server=none))
+        untried = msgspec.structs.replace(terms, server=None, missing={"server": "100 queries take too long"})
+        return msgspec.structs.replace(arm, scenarios=untried)
+
+    arms = tuple(map(without, example.arms))
+    found = answer(msgspec.structs.replace(example, arms=arms), "What can a service promise?")
+    assert list(found.numbers) == ["encode"]
+    assert "; no rate of decode was held under 10 ms; no rate of reconstruct was tried: 100 queries" in found.answer
+    others = tuple(arm for arm in arms if arm.operation == "decode")
+    found = answer(msgspec.structs.replace(example, arms=others), "What can a service promise?")
+    assert found.answer == "No rate of decode was held under 10 ms."
+
+
+def test_wrong_numbers_of_a_precision_are_not_called_unavailable_and_nothing_is_a_share_of_no_elbo(
+    example: Report,
+) -> None:
+    wrong = msgspec.structs.replace(arm_of(example, "decode.cpu.int8.numpy.t2"), status="wrong", points=())
+    costs = tuple(msgspec.structs.replace(cost, negative_elbo_fp32=0.0) for cost in example.bundle.costs)
+    bundle = msgspec.structs.replace(example.bundle, costs=costs)
+    arms = tuple(wrong if arm.name == wrong.name else arm for arm in example.arms)
+    found = answer(msgspec.structs.replace(example, arms=arms, bundle=bundle), "Is int8 worth it?")
+    assert "; decode gave wrong numbers in it." in found.answer
+    assert "ELBO" not in found.answer
+
+
+def test_figures_of_several_numbers_of_threads_say_which(example: Report) -> None:
+    settings = msgspec.structs.replace(example.settings, threads=(1, 2))
+    assert "in encode with t2, " in answer(msgspec.structs.replace(example, settings=settings), "Which path?").answer
+
+
+def test_where_nothing_was_timed_there_are_no_figures_to_believe(example: Report) -> None:
+    arms = tuple(arm for arm in example.arms if arm.status == "unavailable")
+    found = answer(msgspec.structs.replace(example, arms=arms), "Can the figures be believed?")
+    assert found.answer == "There are none: nothing was timed."
 
 
 def test_unstable_points_and_refused_arms_are_counted(example: Report) -> None:

@@ -1,5 +1,6 @@
 """Numbers of a report in words: times, rates, memory and shares, each with its unit."""
 
+from reparam.benchmark.ratios import worse
 from reparam.benchmark.report import Arm, Cost
 from reparam.benchmark.table import span
 
@@ -53,5 +54,6 @@ def worst(arm: Arm) -> float | None:
 
 def price(cost: Cost) -> str:
     """What a precision does to the negative ELBO, as the export measured it."""
-    moved = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32 or 1.0)
+    if (moved := worse(cost)) is None:
+        return f"{cost.negative_elbo:+.3g} nats of negative ELBO at the export"
     return f"{share(moved)} {'worse' if moved > 0 else 'better'} ELBO at the export"
