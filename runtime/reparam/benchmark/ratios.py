@@ -37,7 +37,7 @@ def beside(arms: Sequence[Arm], others: Sequence[Arm], *same: str) -> Iterator[t
 
 
 def worse(cost: Cost) -> float | None:
-    """By which share a precision raises the negative ELBO; None where that of fp32 is 0, and nothing is a share of it."""
+    """By which share a precision raises the negative ELBO; None where that of fp32 is 0, of which nothing is one."""
     if not cost.negative_elbo_fp32:
         return None
     return (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32)

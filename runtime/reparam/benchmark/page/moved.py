@@ -24,18 +24,17 @@ def moves(comparison: Comparison) -> list[ET.Element]:
             f"moved by more than the noise of both.",
         )
     ]
-    for told, names in (
-        ("What else is not the same", comparison.differences),
-        ("Arms of the older report alone", comparison.only_old),
-        ("Arms of this report alone", comparison.only_new),
-    ):
-        if names:
-            made.append(element("p", f"{told}: {'; '.join(names)}."))
+    if comparison.differences:
+        made.append(element("p", f"What else is not the same: {'; '.join(comparison.differences)}."))
     if moved:
         made.append(_moves("Points that moved", moved))
     if still:
         inside = _moves("Points within the noise", still)
         made.append(element("details", element("summary", f"{count(len(still), 'point')} within the noise"), inside))
+    for told, names in (("the older report", comparison.only_old), ("this report", comparison.only_new)):
+        if names:
+            listed = element("ul", *(element("li", element("code", name)) for name in names))
+            made.append(element("details", element("summary", f"{count(len(names), 'arm')} of {told} alone"), listed))
     return made
 
 
