@@ -66,6 +66,8 @@ def _check_others(wish: Wish) -> None:
     if other := [each for each in wish.against if each not in offered]:
         have = f"registered are {', '.join(offered)}" if offered else "none is registered; pip install 'reparam[train]'"
         raise OptionError(f"--against: no package gives the arm {', '.join(map(repr, other))}; {have}")
+    if wish.against and wish.precisions and "fp32" not in wish.precisions:
+        raise OptionError(f"--against: other libraries run fp32 alone, got {', '.join(wish.precisions)}; add fp32")
     if wish.run is None:
         return
     if not wish.against:
@@ -92,11 +94,10 @@ def check_plan(wish: Wish, manifest: Manifest, *, named: bool) -> None:
     there = {spec.device for spec in arms_of(wish) if _exists(spec, manifest)}
     if there and (not named or there >= {*wish.devices}):
         return
-    where = " and ".join(device for device in wish.devices if device not in there)
-    raise OptionError(
-        f"--precisions and --paths: none of {', '.join(wish.precisions)} exists on {where} by the paths asked for: "
-        f"{manifest.name} has {', '.join(manifest.precisions)}, and cuda-graph is of cards alone"
-    )
+    if not set(wish.precisions) & set(manifest.precisions):
+        have, got = ", ".join(manifest.precisions), ", ".join(wish.precisions)
+        raise OptionError(f"--precisions: {manifest.name} has {have}, got {got}; name one that it has")
+    raise OptionError(f"--paths: {', '.join(wish.paths)} is of cards alone, got no other for cpu; add numpy")
 
 
 def _exists(spec: Spec, manifest: Manifest) -> bool:

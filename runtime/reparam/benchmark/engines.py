@@ -1,7 +1,9 @@
 """Arms opened: our own paths over models that they share, and those of other packages."""
 
 import dataclasses
+import functools
 import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,36 +34,21 @@ def told(error: Exception) -> str:
     return first if isinstance(error, ReparamError) else printable(f"{type(error).__name__}: {first}")
 
 
-def open_engine(
-    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, trust: Trust, vae: VAE | None = None
-) -> Opened:
+def open_engine(bundle: Path, engine: Engine, *, run: Path | None, model: Callable[[], VAE]) -> Opened:
     """One path of one device, precision and number of threads.
 
     Args:
         bundle: its folder.
         engine: device, precision, path, threads.
         run: a training run, for other libraries' arms.
-        max_batch: rows of the largest call.
-        pin: sha256 of the bundle's manifest.
-        trust: as `reparam.load` takes it.
-        vae: the model behind our own paths where it is loaded already.
+        model: loads the model behind our own paths, or has it; see `paths.load_for`.
 
     Raises:
         ReparamError: why it cannot be had.
     """
     device, precision, path, threads = engine
     if path in OWN_PATHS:
-        if vae is None:
-            vae = load_for(
-                bundle,
-                device=device,
-                precision=precision,
-                threads=threads,
-                max_batch=max_batch,
-                pin=pin,
-                trust=trust,
-            )
-        return open_path(path, vae)
+        return open_path(path, model())
     for entry in importlib.metadata.entry_points(group=GROUP, name=path):
         made: Any = entry.load()
         opened: Opened = made(bundle, device=device, precision=precision, threads=threads, run=run)
@@ -121,16 +108,8 @@ class Engines:
         try:
             if self._saturates(device, precision):
                 return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")
-            own = self.model(device, precision, threads) if path in OWN_PATHS else None
-            opened = open_engine(
-                self._bundle,
-                engine,
-                run=self._run,
-                max_batch=self._max_batch,
-                pin=self._pin,
-                trust=self._trust,
-                vae=own,
-            )
+            model = functools.partial(self.model, device, precision, threads)
+            opened = open_engine(self._bundle, engine, run=self._run, model=model)
         except DeviceUnavailable as error:
             # with a cause it failed to start, openly; with none, where nothing is missing, onnxruntime went elsewhere
             strayed = path in OWN_PATHS and error.__cause__ is None and device != "cpu" and not missing_for_cuda()

@@ -33,24 +33,25 @@ class Fault:
             case "ran elsewhere":
                 return f"a device that was asked for was not used: {self.who} {self.reason}"
             case "nothing ran":
-                return f"nothing ran on {self.who}, which was asked for: {self.reason}"
+                return f"nothing ran on {self.who}: {self.reason}"
 
 
 def faults(report: Report) -> list[Fault]:
     """Worst first: wrong arms, floors, arms that ran elsewhere, devices that were named and on which nothing ran.
 
+    Where none was named, something must have run on one of them.
     An arm that merely does not exist on its device, or fails there in the open, is a line of the report and no fault,
     while others of the device ran.
     """
     found = [Fault("wrong", arm.name, arm.reason or "") for arm in report.arms if arm.status == "wrong"]
     found += [Fault("floor missed", floor.asked, floor.reason or "") for floor in report.floors if not floor.held]
     found += [Fault("ran elsewhere", arm.name, arm.reason or "") for arm in report.arms if arm.status == "fell_back"]
-    for device in report.settings.devices if report.settings.devices_named else ():
-        arms = [arm for arm in report.arms if arm.device == device]
+    devices = report.settings.devices
+    for group in [(device,) for device in devices] if report.settings.devices_named else [devices]:
+        arms = [arm for arm in report.arms if arm.device in group]
         if all(arm.status == "unavailable" for arm in arms):
-            found.append(
-                Fault("nothing ran", device, next((arm.reason for arm in arms if arm.reason), "no arm was left"))
-            )
+            reason = next((arm.reason for arm in arms if arm.reason), "no arm was left")
+            found.append(Fault("nothing ran", " or ".join(group), reason))
     return found
 
 

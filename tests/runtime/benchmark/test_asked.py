@@ -55,6 +55,10 @@ def refused(folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPat
             ("--floor", "encode.cpu@1/encode.cpu@0=3"),
             "--floor: must be ARM@BATCH=ROWS_PER_S or ARM@BATCH/ARM=TIMES",
         ),
+        (
+            ("--against", "torch", "--precisions", "int8"),
+            "--against: other libraries run fp32 alone, got int8; add fp32",
+        ),
         (("--run", "."), "--run: is where the arms of --against take their model from; name one, such as torch"),
     ],
 )
@@ -97,17 +101,17 @@ def test_a_library_that_was_named_and_is_not_installed_ends_the_command_before_a
 
 
 @pytest.mark.parametrize(
-    ("options", "where"),
+    ("options", "told"),
     [
-        (("--devices", "cpu", "--precisions", "int8"), "none of int8 exists on cpu by the paths asked for"),
-        (("--precisions", "fp16,int8"), "none of fp16, int8 exists on cpu and cuda by the paths asked for"),
-        (("--devices", "cpu", "--paths", "cuda-graph"), "tiny has fp32, and cuda-graph is of cards alone"),
+        (("--devices", "cpu", "--precisions", "int8"), "--precisions: tiny has fp32, got int8; name one that it has"),
+        (("--precisions", "fp16,int8"), "--precisions: tiny has fp32, got fp16, int8; name one that it has"),
+        (("--devices", "cpu", "--paths", "cuda-graph"), "--paths: cuda-graph is of cards alone, got no other for cpu"),
     ],
 )
 def test_a_wish_of_which_nothing_exists_is_refused(
-    options: tuple[str, ...], where: str, refused: Callable[..., str]
+    options: tuple[str, ...], told: str, refused: Callable[..., str]
 ) -> None:
-    assert where in refused(2, *options)
+    assert told in refused(2, *options)
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,17 @@ def test_what_a_named_device_merely_lacks_is_a_line_with_its_reason_and_no_fault
     assert "there are CUDA graphs on CUDA devices alone" in done.out
 
 
+def test_where_nothing_ran_at_all_the_command_ends_with_five(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--paths", "cuda-graph", *SHORT)
+    assert done.code == 5
+    assert "benchmark: nothing ran on cpu or cuda: cuda-graph: there are CUDA graphs on CUDA devices alone" in done.err
+
+
 def test_a_named_device_on_which_every_arm_failed_ends_the_command_with_five(
     tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +216,7 @@ def test_a_named_device_on_which_every_arm_failed_ends_the_command_with_five(
     monkeypatch.setattr(reparam.VAE, "pinned", failing)
     done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", "--paths", "pinned", *SHORT)
     assert done.code == 5
-    assert "nothing ran on cpu, which was asked for: at batch 1: out of order" in done.err
+    assert "benchmark: nothing ran on cpu: at batch 1: out of order" in done.err
     assert "unavailable: at batch 1: out of order" in done.out
 
 
