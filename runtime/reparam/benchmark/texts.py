@@ -3,6 +3,9 @@
 A report is written so and is held to it when it is read, since one from elsewhere is hostile until it is checked.
 """
 
+# pyright: reportUnknownVariableType=false
+# (isinstance leaves open what a dict or tuple holds)
+
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -44,13 +47,16 @@ def _parts(part: Any, where: str) -> Iterator[tuple[str, object]]:
     if isinstance(part, msgspec.Struct):
         yield from ((f"{where}.{name}", getattr(part, name)) for name in part.__struct_fields__)
     elif isinstance(part, dict):
-        for key, value in part.items():
+        named: dict[Any, Any] = part
+        for key, value in named.items():
             yield f"{where}, a key of it", key
             yield f"{where}.{key}", value
-    elif isinstance(part, tuple) and part and isinstance(part[0], int):
-        yield where, max(part)  # samples, which are many, and none below 0
     elif isinstance(part, tuple):
-        yield from ((f"{where}[{place}]", each) for place, each in enumerate(part))
+        placed: tuple[Any, ...] = part
+        if placed and isinstance(placed[0], int):
+            yield where, max(placed)  # samples, which are many, and none below 0
+        else:
+            yield from ((f"{where}[{place}]", value) for place, value in enumerate(placed))
 
 
 def fitting(part: Any) -> Any:
@@ -59,7 +65,9 @@ def fitting(part: Any) -> Any:
         line = printable(part)
         return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
     if isinstance(part, dict):
-        return {fitting(key): fitting(value) for key, value in part.items()}
+        named: dict[Any, Any] = part
+        return {fitting(key): fitting(value) for key, value in named.items()}
     if isinstance(part, list | tuple):
-        return [fitting(each) for each in part]
+        placed: list[Any] | tuple[Any, ...] = part
+        return [fitting(value) for value in placed]
     return part

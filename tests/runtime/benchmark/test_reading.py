@@ -281,7 +281,7 @@ def test_what_took_no_time_or_is_missing_has_no_ratio(nothing: float, example: R
 
 
 def test_a_change_of_many_times_is_said_in_times_and_what_is_not_listed_is_counted(example: Report) -> None:
-    times = dict.fromkeys((1, 8, 64, 256), 1 / 40)
+    times: dict[int, float] = dict.fromkeys((1, 8, 64, 256), 1 / 40)
     whole = [arm for arm in example.arms if arm.points and all(point.latency for point in arm.points)]
     slower = tuple(faster(arm, "cpu", times) for arm in whole)
     found = compare(example, msgspec.structs.replace(example, arms=slower[1:]))

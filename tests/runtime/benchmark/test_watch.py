@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_while_a_process_of_its_own_runs_the_bar_is_not_full_and_at_the_end_it_i
     seen: list[int] = []
 
     @contextlib.contextmanager
-    def progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    def progress(length: int, label: str) -> Generator[Callable[[int], None]]:
         assert (length, label) == (STEPS, "benchmark")
         yield moves.append
 
