@@ -53,6 +53,7 @@ class Measured:
         self.status = "fell_back" if isinstance(error, DeviceUnavailable) else "unavailable"
         self.reason = f"it failed while it was timed: {told(error)}"
         self.points.clear()
+        self.scenarios, self.scaling = None, ()
 
     def told(self) -> Arm:
         """As the report holds it."""

@@ -49,7 +49,13 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
 @click.option(
     "--operations", callback=_names, metavar="A,B", default="", help="encode, decode, reconstruct.  [default: all]"
 )
-@click.option("--batches", callback=_numbers, metavar="N,N", default="", help="Rows of a call.  [default: 1,8,64,256]")
+@click.option(
+    "--batches",
+    callback=_numbers,
+    metavar="N,N",
+    default="",
+    help="Rows of a call.  [default: 1,8,64,256; 1,8,256 with --quick]",
+)
 @click.option(
     "--threads", callback=_numbers, metavar="N,N", default="", help="Of a session.  [default: all this process may use]"
 )

@@ -14,6 +14,7 @@ import pytest
 from reparam.benchmark.report import Report
 from reparam.testing import tiny_bundle
 
+SHORT = ("--devices", "cpu", "--precisions", "fp32", "--operations", "decode", "--seconds", "1")
 OPTIONS = ("--devices", "cpu", "--precisions", "fp32,int8", "--paths", "numpy,pinned,device,cuda-graph")
 
 
@@ -137,24 +138,11 @@ def test_the_machine_and_what_measuring_costs_are_told(whole: Report) -> None:
 def test_a_floor_that_is_missed_ends_with_six_and_one_that_is_held_with_zero(
     folder: Path, cli: Callable[..., Any]
 ) -> None:
-    short = (
-        "--devices",
-        "cpu",
-        "--precisions",
-        "fp32",
-        "--operations",
-        "decode",
-        "--batches",
-        "1,4",
-        "--seconds",
-        "1",
-        "--quick",
-    )
-    done = cli("benchmark", folder, *short, "--floor", "decode.cpu.fp32.numpy@4=1")
+    done = cli("benchmark", folder, *SHORT, "--batches", "1,4", "--quick", "--floor", "decode.cpu.fp32.numpy@4=1")
     assert (done.code, done.err) == (0, "")
     assert "floor decode.cpu.fp32.numpy@4=1: held" in done.out
     ratio = "decode.cpu.fp32.numpy@1/decode.cpu.fp32.numpy@4=1000"
-    done = cli("benchmark", folder, *short, "--floor", ratio)
+    done = cli("benchmark", folder, *SHORT, "--batches", "1,4", "--quick", "--floor", ratio)
     assert done.code == 6
     assert f"floor {ratio}: decode.cpu.fp32.numpy." in done.err
     assert "wanted is 1000" in done.err
@@ -163,21 +151,7 @@ def test_a_floor_that_is_missed_ends_with_six_and_one_that_is_held_with_zero(
 def test_an_older_report_is_held_against_the_new_one(
     whole: Report, folder: Path, out: Path, cli: Callable[..., Any]
 ) -> None:
-    short = (
-        "--devices",
-        "cpu",
-        "--precisions",
-        "fp32",
-        "--operations",
-        "decode",
-        "--batches",
-        "1",
-        "--seconds",
-        "1",
-        "--threads",
-        "1",
-    )
-    done = cli("benchmark", folder, *short, "--compare", out, "--json")
+    done = cli("benchmark", folder, *SHORT, "--batches", "1", "--threads", "1", "--compare", out, "--json")
     assert done.code == 0
     comparison = msgspec.json.decode(done.out, type=Report).comparison
     assert comparison is not None

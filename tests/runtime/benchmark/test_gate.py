@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import reparam
-from reparam.benchmark.plan import Wish
-from reparam.benchmark.report import Report
+from reparam.benchmark.arms import Measured
+from reparam.benchmark.plan import Spec, Wish
+from reparam.benchmark.report import Report, Scenarios
 from reparam.benchmark.run import run
+from reparam.benchmark.scaling import fit
 from reparam.cli.common import progress
 from reparam.errors import DeviceUnavailable, RunError, VerificationError
 from reparam.testing import tiny_bundle
@@ -239,3 +241,12 @@ def test_an_arm_that_fails_while_it_is_timed_is_told_with_its_reason_and_the_oth
     assert done.code == code
     assert f"{status}: it failed while it was timed: the card is gone\n  decode.cpu.fp32.numpy." in done.out
     assert "\nencode.cpu.fp32.numpy." in done.out
+
+
+def test_an_arm_that_fails_late_keeps_no_figure_of_what_was_measured_before() -> None:
+    line = fit("rows", [1, 2], [3, 4])
+    late = Measured(Spec("encode", "cpu", "fp32", "numpy", 1), scenarios=Scenarios(), scaling=(line,))
+    late.lose(RunError("worn out"))
+    found = late.told()
+    assert (found.status, found.reason) == ("unavailable", "it failed while it was timed: worn out")
+    assert (found.points, found.scenarios, found.scaling) == ((), None, ())
