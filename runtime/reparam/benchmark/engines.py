@@ -100,11 +100,14 @@ class Engines:
 
     def _saturates(self, device: str, precision: str) -> bool:
         """Whether it is int8 on a CPU that is not made for it, and nobody named it."""
-        held = precision == "int8" and "int8" in self._manifest.precisions
-        return held and device == "cpu" and not (self._named or has_int8())
+        return precision == "int8" and device == "cpu" and not (self._named or has_int8())
 
     def _try(self, engine: Engine) -> Opened | Refusal:
         device, precision, path, threads = engine
+        held = self._manifest.precisions
+        if path in OWN_PATHS and precision not in held:  # by name: a report tells no path of the machine
+            told_held = f"{self._manifest.name} has {', '.join(held)}, got {precision}"
+            return Refusal("unavailable", f"precision: {told_held}; export it with that precision")
         try:
             if self._saturates(device, precision):
                 return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")

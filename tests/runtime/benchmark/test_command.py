@@ -54,7 +54,7 @@ def test_every_combination_is_in_the_report_timed_or_with_its_reason(whole: Repo
     for arm in whole.arms:
         if arm.precision == "int8":
             assert (arm.status, arm.points) == ("unavailable", ())
-            assert "tiny has fp32, got 'int8'" in (arm.reason or "")
+            assert "precision: tiny has fp32, got int8; export it" in (arm.reason or "")
         elif arm.path == "cuda-graph":
             assert arm.status == "unavailable"
             assert "CUDA" in (arm.reason or "")

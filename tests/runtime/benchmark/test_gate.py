@@ -194,7 +194,7 @@ def test_what_a_named_device_merely_lacks_is_a_line_with_its_reason_and_no_fault
     lacking = ("--precisions", "fp32,fp16", "--paths", "numpy,cuda-graph")
     done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", *lacking, *SHORT)
     assert (done.code, done.err) == (0, "")
-    assert "has fp32, got 'fp16'; export it with that precision" in done.out
+    assert "precision: tiny has fp32, got fp16; export it with that precision" in done.out
     assert "there are CUDA graphs on CUDA devices alone" in done.out
 
 
