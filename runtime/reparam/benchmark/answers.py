@@ -3,7 +3,7 @@
 from typing import Final
 
 from reparam.benchmark.plan import OWN_PATHS
-from reparam.benchmark.ratios import beside, best, rates, timed, times
+from reparam.benchmark.ratios import beside, best, rates, timed, times, worse
 from reparam.benchmark.report import Answer, Arm, Report
 
 _SAME: Final = ("operation", "device", "threads")
@@ -21,8 +21,9 @@ def _device(report: Report) -> Answer:
     """From which batch on a card wins at every larger one too, numpy to numpy in fp32."""
     question = "Which device?"
     cards = [device for device in report.settings.devices if device != "cpu"]
-    if not cards:
-        return Answer(question=question, answer="Only the CPU was asked about.")
+    if not cards or len(cards) == len(report.settings.devices):
+        asked = " and ".join(cards) or "the CPU"
+        return Answer(question=question, answer=f"Nothing but {asked} was asked about.")
     told: list[str] = []
     numbers: dict[str, float] = {}
     for operation in report.settings.operations:
@@ -32,12 +33,15 @@ def _device(report: Report) -> Answer:
             continue
         pays = next((batch for batch in found if all(found[more] > 1 for more in found if more >= batch)), None)
         if pays is None:
-            told.append(f"never up to {max(found)} in {operation}")
+            told.append(f"does not pay up to batch {max(found)} in {operation}")
         else:
-            told.append(f"from batch {pays} on in {operation} ({found[max(found)]:.1f} times at {max(found)})")
+            told.append(f"pays from batch {pays} on in {operation} ({found[max(found)]:.1f} times at {max(found)})")
             numbers[f"{operation}_from_batch"] = float(pays)
     if told:
-        return Answer(question=question, answer=f"The GPU pays {', '.join(told)}, copies included.", numbers=numbers)
+        return Answer(question=question, answer=f"The GPU {', '.join(told)}, copies included.", numbers=numbers)
+    if any(arm.device in cards for arm in timed(report)):
+        answer = "Both ran, but no operation of both numpy to numpy in fp32 at one batch; see their arms."
+        return Answer(question=question, answer=answer)
     reason = next((arm.reason for arm in report.arms if arm.device in cards and arm.reason), "none was in the plan")
     return Answer(question=question, answer=f"The CPU: nothing ran on {', '.join(cards)}: {reason}.")
 
@@ -45,30 +49,35 @@ def _device(report: Report) -> Answer:
 def _precision(report: Report, precision: str) -> Answer:
     """How many times the rows of fp32, numpy to numpy at the largest batch, and at what part of the ELBO."""
     question = f"Is {precision} worth it?"
-    arms = [arm for arm in report.arms if arm.precision == precision and arm.device == "cpu" and arm.status != "timed"]
+    here = next((device for device in report.settings.devices if device == "cpu"), report.settings.devices[0])
+    arms = [arm for arm in report.arms if (arm.precision, arm.device) == (precision, here) and arm.status != "timed"]
     mine, plain = (timed(report, path="numpy", precision=each) for each in (precision, "fp32"))
     told: list[str] = []
     numbers: dict[str, float] = {}
     for arm, found in beside(mine, plain, *_SAME):
         batch = max(found)
-        told.append(f"{found[batch]:.2f} times the rows of fp32 in {_where(arm)} at batch {batch}")
+        told.append(f"{found[batch]:.2f} times the rows of fp32 in {_where(arm, report)} at batch {batch}")
         numbers[f"{arm.name}@{batch}"] = found[batch]
     if not told:
         return Answer(question=question, answer=f"It was not timed: {arms[0].reason if arms else 'see its arms'}.")
     answer = f"{precision} gives {', '.join(told)}"
     for cost in report.bundle.costs:
-        if cost.precision == precision:
-            share = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32)
+        if cost.precision == precision and (share := worse(cost)) is not None:
             answer += f"; its ELBO is {abs(share):.2%} {'worse' if share > 0 else 'better'}, as the export measured it"
             numbers["elbo_share"] = share
     answer += "".join(f"; {note}" for note in dict.fromkeys(note for arm in mine for note in arm.notes))
-    if arms:
-        answer += f"; {' and '.join(dict.fromkeys(arm.operation for arm in arms))} cannot run in it here"
+    for words, lost in (
+        ("gave wrong numbers in it", [arm.operation for arm in arms if arm.status == "wrong"]),
+        ("cannot run in it here", [arm.operation for arm in arms if arm.status != "wrong"]),
+    ):
+        answer += f"; {' and '.join(dict.fromkeys(lost))} {words}" if lost else ""
     return Answer(question=question, answer=f"{answer}.", numbers=numbers)
 
 
-def _where(arm: Arm) -> str:
-    return arm.operation if arm.device == "cpu" else f"{arm.operation} on {arm.device}"
+def _where(arm: Arm, report: Report) -> str:
+    """The operation, with the device where it is a card and the threads where there are several numbers of them."""
+    device = "" if arm.device == "cpu" else f" on {arm.device}"
+    return arm.operation + device + (f" with t{arm.threads}" if len(report.settings.threads) > 1 else "")
 
 
 def _batch(report: Report) -> Answer | None:
@@ -95,15 +104,18 @@ def _path(report: Report) -> Answer | None:
     told: list[str] = []
     numbers: dict[str, float] = {}
     plain = timed(report, path="numpy", precision="fp32")
+    smallest = min(report.settings.batches)
     for path in report.settings.paths:
         if path not in OWN_PATHS or path == "numpy":
             continue
         parts: list[str] = []
         for arm, found in beside(timed(report, path=path, precision="fp32"), plain, *_SAME):
-            parts.append(f"{found[min(found)]:.2f} in {_where(arm)}")
-            numbers[f"{arm.name}@{min(found)}"] = found[min(found)]
+            least = min(found)
+            at = "" if least == smallest else f" at batch {least}"
+            parts.append(f"{found[least]:.2f} in {_where(arm, report)}{at}")
+            numbers[f"{arm.name}@{least}"] = found[least]
         told += [f"{path} gives so many times the rows of numpy: {', '.join(parts)}"] if parts else []
-    at = f"At batch {min(report.settings.batches)}"
+    at = f"At batch {smallest}"
     return Answer(question="Which path?", answer=f"{at}, {'; '.join(told)}.", numbers=numbers) if told else None
 
 
@@ -132,7 +144,7 @@ def _other(report: Report, path: str) -> Answer | None:
     theirs = timed(report, path=path, precision="fp32")
     for arm, found in beside(timed(report, path="numpy", precision="fp32"), theirs, *_SAME):
         ends = list(dict.fromkeys((min(found), max(found))))
-        told.append(f"{_where(arm)} {' and '.join(f'{found[batch]:.2f} at batch {batch}' for batch in ends)}")
+        told.append(f"{_where(arm, report)} {' and '.join(f'{found[batch]:.2f} at batch {batch}' for batch in ends)}")
         numbers |= {f"{arm.name}@{batch}": found[batch] for batch in ends}
     if told:
         answer = f"onnxruntime gives so many times the rows of {path}: {', '.join(told)}."
@@ -145,22 +157,31 @@ def _other(report: Report, path: str) -> Answer | None:
 
 
 def _service(report: Report) -> Answer | None:
-    """The highest rate of Server for each operation, and by which arm."""
+    """The highest rate of Server for each operation, and by which arm; those that held none, or were not tried."""
+    held: list[str] = []
     told: list[str] = []
     numbers: dict[str, float] = {}
+    bound = f"{report.settings.server_bound_ms:g} ms"
     for operation in report.settings.operations:
-        found = {
-            arm.name: arm.scenarios.server.rate
-            for arm in timed(report, operation=operation)
-            if arm.scenarios and arm.scenarios.server and arm.scenarios.server.rate
-        }
-        if found:
-            name = max(found, key=lambda each: found[each])
-            told.append(f"{found[name]:,.0f} a second of {operation} by {name}")
-            numbers[operation] = found[name]
-    bound = f"99 % of queries of one row are answered within {report.settings.server_bound_ms:g} ms"
+        arms = [(arm, arm.scenarios) for arm in timed(report, operation=operation) if arm.scenarios]
+        rate, name = max(((terms.server.rate, arm.name) for arm, terms in arms if terms.server), default=(None, ""))
+        if rate:
+            held.append(f"{rate:,.0f} a second of {operation} by {name}")
+            numbers[operation] = rate
+        elif rate is not None:
+            told.append(f"no rate of {operation} was held under {bound}")
+        elif arms:
+            reason = next(
+                (terms.missing["server"] for _, terms in arms if "server" in terms.missing), "no time was left"
+            )
+            told.append(f"no rate of {operation} was tried: {reason}")
+    if held:
+        told.insert(0, f"99 % of queries of one row are answered within {bound} at {', '.join(held)}")
+    if not told:
+        return None
+    answer = "; ".join(told)
     question = "What can a service promise?"
-    return Answer(question=question, answer=f"{bound} at {', '.join(told)}.", numbers=numbers) if told else None
+    return Answer(question=question, answer=f"{answer[0].upper()}{answer[1:]}.", numbers=numbers)
 
 
 def _belief(report: Report) -> Answer:
@@ -168,8 +189,10 @@ def _belief(report: Report) -> Answer:
     points = [point for arm in report.arms for point in arm.points if point.latency]
     loose = sum(not point.stable for point in points)
     wrong = [arm.name for arm in report.arms if arm.status in ("wrong", "fell_back")]
+    if not points:
+        return Answer(question="Can the figures be believed?", answer="There are none: nothing was timed.")
     told = f"{len(points) - loose} of {len(points)} points came under a spread of {report.settings.spread_wanted:.0%}"
-    if report.overhead and points:
+    if report.overhead:
         shortest = min(point.latency.p50_ns for point in points if point.latency)
         added = max(0.0, report.overhead.difference_ns) / max(1.0, shortest)
         told += f"; timing adds {added:.1%} to the shortest call"

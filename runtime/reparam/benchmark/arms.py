@@ -53,6 +53,7 @@ class Measured:
         self.status = "fell_back" if isinstance(error, DeviceUnavailable) else "unavailable"
         self.reason = f"it failed while it was timed: {told(error)}"
         self.points.clear()
+        self.scenarios, self.scaling = None, ()
 
     def told(self) -> Arm:
         """As the report holds it."""
@@ -108,6 +109,9 @@ def admit(
         try:
             call = opened.call(spec.operation, feeds.first(batch))
             judge.hear(call, batch)
+            begin = time.perf_counter_ns()
+            call.run()
+            before = batch, time.perf_counter_ns() - begin
         except VerificationError as error:
             notes = "".join(f"; {note}" for note in opened.facts.notes)
             found.status, found.reason = "wrong", f"{error}{notes}"
@@ -117,9 +121,6 @@ def admit(
             found.status = "fell_back" if isinstance(error, DeviceUnavailable) else "unavailable"
             found.reason = f"at batch {batch}: {told(error)}"
             return found
-        begin = time.perf_counter_ns()
-        call.run()
-        before = batch, time.perf_counter_ns() - begin
         found.calls[batch], found.costs[batch] = call, before[1]
     found.gate = judge.passed()
     return found

@@ -1,7 +1,9 @@
 """Arms opened: our own paths over models that they share, and those of other packages."""
 
 import dataclasses
+import functools
 import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from reparam.bundle.manifest import Trust
 from reparam.bundle.reader import Bundle
 from reparam.engine.device import missing_for_cuda
 from reparam.engine.instructions import NO_INT8, has_int8
-from reparam.errors import DeviceUnavailable, MissingExtra, ReparamError
+from reparam.errors import CheckpointError, DeviceUnavailable, MissingExtra, ReparamError, printable
 from reparam.vae import VAE
 
 Engine = tuple[str, str, str, int]  # device, precision, path, threads
@@ -29,39 +31,24 @@ class Refusal:
 def told(error: Exception) -> str:
     """An error in one line, whoever raised it."""
     first = (str(error).splitlines() or [""])[0][:300]
-    return first if isinstance(error, ReparamError) else f"{type(error).__name__}: {first}"
+    return first if isinstance(error, ReparamError) else printable(f"{type(error).__name__}: {first}")
 
 
-def open_engine(
-    bundle: Path, engine: Engine, *, run: Path | None, max_batch: int, pin: str, trust: Trust, vae: VAE | None = None
-) -> Opened:
+def open_engine(bundle: Path, engine: Engine, *, run: Path | None, model: Callable[[], VAE]) -> Opened:
     """One path of one device, precision and number of threads.
 
     Args:
         bundle: its folder.
         engine: device, precision, path, threads.
         run: a training run, for other libraries' arms.
-        max_batch: rows of the largest call.
-        pin: sha256 of the bundle's manifest.
-        trust: as `reparam.load` takes it.
-        vae: the model behind our own paths where it is loaded already.
+        model: loads the model behind our own paths, or has it; see `paths.load_for`.
 
     Raises:
         ReparamError: why it cannot be had.
     """
     device, precision, path, threads = engine
     if path in OWN_PATHS:
-        if vae is None:
-            vae = load_for(
-                bundle,
-                device=device,
-                precision=precision,
-                threads=threads,
-                max_batch=max_batch,
-                pin=pin,
-                trust=trust,
-            )
-        return open_path(path, vae)
+        return open_path(path, model())
     for entry in importlib.metadata.entry_points(group=GROUP, name=path):
         made: Any = entry.load()
         opened: Opened = made(bundle, device=device, precision=precision, threads=threads, run=run)
@@ -113,27 +100,25 @@ class Engines:
 
     def _saturates(self, device: str, precision: str) -> bool:
         """Whether it is int8 on a CPU that is not made for it, and nobody named it."""
-        held = precision == "int8" and "int8" in self._manifest.precisions
-        return held and device == "cpu" and not (self._named or has_int8())
+        return precision == "int8" and device == "cpu" and not (self._named or has_int8())
 
     def _try(self, engine: Engine) -> Opened | Refusal:
         device, precision, path, threads = engine
+        held = self._manifest.precisions
+        if path in OWN_PATHS and precision not in held:  # by name: a report tells no path of the machine
+            told_held = f"{self._manifest.name} has {', '.join(held)}, got {precision}"
+            return Refusal("unavailable", f"precision: {told_held}; export it with that precision")
         try:
             if self._saturates(device, precision):
                 return Refusal("unavailable", f"{NO_INT8}; --precisions fp32,int8 times it all the same")
-            own = self.model(device, precision, threads) if path in OWN_PATHS else None
-            opened = open_engine(
-                self._bundle,
-                engine,
-                run=self._run,
-                max_batch=self._max_batch,
-                pin=self._pin,
-                trust=self._trust,
-                vae=own,
-            )
+            model = functools.partial(self.model, device, precision, threads)
+            opened = open_engine(self._bundle, engine, run=self._run, model=model)
         except DeviceUnavailable as error:
-            there = device.startswith("cuda") and not missing_for_cuda()  # so onnxruntime itself went elsewhere
-            return Refusal("fell_back" if there else "unavailable", str(error))
+            # with a cause it failed to start, openly; with none, where nothing is missing, onnxruntime went elsewhere
+            strayed = path in OWN_PATHS and error.__cause__ is None and device != "cpu" and not missing_for_cuda()
+            return Refusal("fell_back" if strayed else "unavailable", str(error))
+        except (MissingExtra, CheckpointError):
+            raise  # what was named is not there: the library of --against, or the run of --run
         except Exception as error:  # anyone's arm: it must not take the others with it
             return Refusal("unavailable", told(error))
         if opened.facts.stray is not None:

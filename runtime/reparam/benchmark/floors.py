@@ -7,10 +7,12 @@ An arm is named as in the report; its threads may be left out where it was measu
 """
 
 import dataclasses
+import difflib
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from reparam.benchmark.report import Arm, Floor, Report
+from reparam.benchmark.report import Floor, Report
 from reparam.errors import OptionError
 
 _NAME: Final = r"[a-z0-9:.-]+"
@@ -48,6 +50,41 @@ def parse(asked: str) -> Demand:
     return Demand(asked, match["arm"], batch, against, int(match["other"] or batch) if against else None, wanted)
 
 
+def check(demand: Demand, arms: Sequence[str], batches: Sequence[int]) -> None:
+    """That what a floor is about will be measured.
+
+    Args:
+        demand: the floor.
+        arms: full names of all that will be tried.
+        batches: rows of their calls.
+
+    Raises:
+        OptionError: no such arm, with the nearest names; several arms; or a batch that is not among them.
+    """
+    for name, batch in ((demand.arm, demand.batch), (demand.against, demand.against_batch)):
+        if name is None:
+            continue
+        _one(name, arms, where=f"--floor {demand.asked}: ")
+        if batch not in batches:
+            raise OptionError(
+                f"--floor {demand.asked}: batch {batch} is not measured; --batches are {','.join(map(str, batches))}"
+            )
+
+
+def _one(name: str, arms: Sequence[str], *, where: str = "") -> str:
+    """The full name of the arm that is meant, with threads or without; `OptionError` where it is none or several."""
+    short = [arm.rpartition(".t")[0] for arm in arms]
+    found = [arm for arm, without in zip(arms, short, strict=True) if name in (arm, without)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise OptionError(f"{where}{name} is several arms, {', '.join(found)}; name one")
+    near = difflib.get_close_matches(name, dict.fromkeys((*short, *arms)), n=3)
+    raise OptionError(
+        f"{where}no such arm, {name}; {'the nearest are' if near else 'one is'} {', '.join(near or arms[:1])}"
+    )
+
+
 def hold(demand: Demand, report: Report) -> Floor:
     """Whether a report reaches it; an arm that was not timed does not."""
     found: float | None = None
@@ -77,14 +114,12 @@ def hold(demand: Demand, report: Report) -> Floor:
 
 def _rate(report: Report, name: str, batch: int) -> tuple[str, float]:
     """The full name of an arm and its rows a second; `LookupError` with the reason where there are none."""
-    arms = [arm for arm in report.arms if name in (arm.name, arm.name.rpartition(".t")[0])]
-    if len(arms) != 1:
-        near = ", ".join(arm.name for arm in arms)
-        raise LookupError(
-            f"{name}: " + (f"is several arms, {near}; name one" if arms else "no such arm in this report")
-        )
-    arm: Arm = arms[0]
+    arms = {arm.name: arm for arm in report.arms}
+    try:
+        arm = arms[_one(name, tuple(arms))]
+    except OptionError as error:
+        raise LookupError(str(error)) from None
     for point in arm.points:
-        if point.batch == batch and point.rows_per_second is not None:
+        if point.batch == batch and point.rows_per_second:
             return arm.name, point.rows_per_second
     raise LookupError(f"{arm.name}: was not timed at {batch}" + (f": {arm.reason}" if arm.reason else ""))

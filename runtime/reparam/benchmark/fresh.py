@@ -3,6 +3,7 @@
 `python -m reparam.benchmark.fresh` reads one JSON document on stdin and writes one on stdout.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def measure(task: Task) -> Fresh:
     from reparam.benchmark import nvml
     from reparam.benchmark.engines import open_engine
     from reparam.benchmark.feeds import Feeds, inputs_of
+    from reparam.benchmark.paths import load_for
     from reparam.bundle.reader import read_bundle
     from reparam.laws import noise
 
@@ -79,8 +81,18 @@ def measure(task: Task) -> Fresh:
     feeds = Feeds(*inputs_of(manifest, len(few)), z).first(task.batch)
     engine = task.device, task.precision, task.path, task.threads
     place, run = Path(task.bundle), None if task.run is None else Path(task.run)
+    model = functools.partial(
+        load_for,
+        place,
+        device=task.device,
+        precision=task.precision,
+        threads=task.threads,
+        max_batch=task.batch,
+        pin=task.pin,
+        trust=task.trust,
+    )
     before, begin = _resident("VmRSS"), time.perf_counter_ns()
-    opened = open_engine(place, engine, run=run, max_batch=task.batch, pin=task.pin, trust=task.trust)
+    opened = open_engine(place, engine, run=run, model=model)
     call = opened.call(task.operation, feeds)
     ends = [time.perf_counter_ns()]
     for _ in range(2 + _MORE):

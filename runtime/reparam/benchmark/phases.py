@@ -1,28 +1,24 @@
-"""What is measured of arms that passed the gate: points in turn, MLPerf's scenarios, scaling, and fresh processes."""
+"""What is measured of arms that passed the gate: points in turn, MLPerf's scenarios, and processes of their own."""
 
 import functools
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from reparam.benchmark.arms import Measured
-from reparam.benchmark.feeds import Feeds, feeds_of
+from reparam.benchmark.feeds import Feeds
 from reparam.benchmark.fresh import Task, fresh
 from reparam.benchmark.opened import Call
 from reparam.benchmark.plan import OWN_PATHS, Wish
 from reparam.benchmark.report import Fresh, Offline, Point, Scenarios, Server, Stream
-from reparam.benchmark.scaling import CHUNKS, fit, over_batch, sizes_of
 from reparam.benchmark.server import find_rate
-from reparam.benchmark.timing import affordable, latency_of, point_of, take_turns
-from reparam.vae import VAE
+from reparam.benchmark.timing import affordable, point_of, take_turns
+from reparam.benchmark.watch import Advance
 
-_MOST_BYTES: Final = 2**28  # of rows of x for one call
 _MULTI: Final = 8  # rows of a query of MultiStream
 _OWN: Final = 0.8  # seconds of a process with a path of ours
 _OTHERS: Final = 5.0  # and with another library, which must be imported and may compile
-Advance = Callable[[float], None]  # told how many seconds have passed
 
 
 def time_points(arms: Sequence[Measured], *, seconds: float, advance: Advance) -> None:
@@ -52,7 +48,8 @@ def offline_of(arm: Measured) -> Offline | None:
 def scenarios(arms: Sequence[Measured], feeds: Feeds, wish: Wish, *, seconds: float, advance: Advance) -> None:
     """MLPerf's four for every arm; Server takes the time, the others come from the points."""
     timed = [arm for arm in arms if arm.timed]
-    for arm in timed:
+    for place, arm in enumerate(timed):
+        advance(place / len(timed))
         missing: dict[str, str] = {}
         try:
             server = _server(arm, feeds, wish, seconds / len(timed))
@@ -74,7 +71,6 @@ def scenarios(arms: Sequence[Measured], feeds: Feeds, wish: Wish, *, seconds: fl
             server=None if isinstance(server, str) else server,
             missing=missing,
         )
-        advance(seconds / len(timed))
 
 
 def _stream(arm: Measured, rows: int, percentile: int) -> Stream | None:
@@ -111,62 +107,6 @@ def _server(arm: Measured, feeds: Feeds, wish: Wish, seconds: float) -> Server |
     )
 
 
-def scale(arms: Sequence[Measured], feeds: Feeds, reference: VAE, *, seconds: float, advance: Advance) -> None:
-    """Lines over the batch for all arms; over rows, and over the size where it is open, for numpy to numpy."""
-    for arm in arms:
-        arm.scaling = over_batch([arm.points[batch] for batch in sorted(arm.points)])
-    plain = [arm for arm in arms if arm.timed and arm.spec.path == "numpy" and arm.costs]
-    largest = max((max(arm.costs) for arm in plain), default=1)
-    plain = [arm for arm in plain if largest in arm.costs]
-    sizes = sizes_of(reference.manifest)
-    share = seconds / 2 if sizes else seconds
-
-    def of_rows(arm: Measured, n: int) -> int:
-        return arm.costs[largest] * n // largest
-
-    most = max(largest, _MOST_BYTES // feeds.x[:1].nbytes)
-    rows = {n * largest: feeds.first(n * largest) for n in CHUNKS if n * largest <= most}
-    for arm, found in _times(plain, rows, cost=of_rows, seconds=share, advance=advance):
-        arm.scaling += (fit("rows", list(found), list(found.values())),)
-    if not sizes:
-        return
-    usual = math.prod(sizes[1])  # pixels, about those of training
-
-    def of_pixels(arm: Measured, n: int) -> int:
-        least = min(arm.costs)
-        return arm.costs[least] * n // (usual * least)
-
-    sized = {math.prod(size): feeds_of(reference, 1, size) for size in sizes}
-    for arm, found in _times(plain, sized, cost=of_pixels, seconds=share, advance=advance):
-        values, times = [sized[n].z.size for n in found], list(found.values())
-        arm.scaling += (fit("image", list(found), times), fit("latent", values, times))
-
-
-def _times(
-    arms: Sequence[Measured],
-    fed: Mapping[int, Feeds],
-    *,
-    cost: Callable[[Measured, int], int],
-    seconds: float,
-    advance: Advance,
-) -> Iterator[tuple[Measured, dict[int, float]]]:
-    """Median nanoseconds by n of each arm that had time for three of them, all taken in turn."""
-    can = affordable({(index, n): cost(arm, n) for index, arm in enumerate(arms) for n in fed}, seconds)
-    calls = {
-        (index, n): arm.opened.call(arm.spec.operation, fed[n]).run
-        for index, arm in enumerate(arms)
-        for n in fed
-        if arm.opened and can[index, n]
-    }
-    visits = take_turns(calls, seconds=seconds, advance=advance, failed=lambda key, error: arms[key[0]].lose(error))
-    for index, arm in enumerate(arms):
-        if not arm.timed:
-            continue
-        found = {n: latency_of(visits[index, n]).p50_ns for n in fed if (index, n) in visits}
-        if len(found) >= 3:
-            yield arm, found
-
-
 def anew(arms: Sequence[Measured], wish: Wish) -> list[Measured]:
     """Which arms begin again in a process: our own that were timed, and one of each other library, which take seconds.
 
@@ -186,12 +126,13 @@ def cost_of_new(arms: Sequence[Measured], wish: Wish) -> float:
 
 def begin_anew(arms: Sequence[Measured], bundle: Path, pin: str, wish: Wish, *, end: float, advance: Advance) -> None:
     """Arms in processes of their own, at their best batch; those that the time does not reach say so."""
-    for arm in anew(arms, wish):
+    begun = anew(arms, wish)
+    for place, arm in enumerate(begun):
+        advance(place / len(begun))
         offline = offline_of(arm)
         if offline is None:
             continue
-        begin = time.monotonic()
-        if begin >= end:
+        if time.monotonic() >= end:
             arm.fresh = Fresh(batch=offline.batch, reason="no time was left for it; give more --seconds")
             continue
         spec = arm.spec
@@ -208,4 +149,3 @@ def begin_anew(arms: Sequence[Measured], bundle: Path, pin: str, wish: Wish, *, 
             batch=offline.batch,
         )
         arm.fresh = fresh(task)
-        advance(time.monotonic() - begin)

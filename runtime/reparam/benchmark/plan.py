@@ -4,8 +4,7 @@ import dataclasses
 from typing import Final
 
 from reparam.benchmark.report import OPERATIONS, Operation
-from reparam.bundle.manifest import PRECISIONS, Manifest, Precision, Trust
-from reparam.errors import OptionError
+from reparam.bundle.manifest import Manifest, Precision, Trust
 
 OWN_PATHS: Final = ("numpy", "pinned", "device", "cuda-graph")
 DEVICES: Final = ("cpu", "cuda")  # that come by themselves
@@ -73,25 +72,6 @@ class Spec:
     def engine(self) -> tuple[str, str, str, int]:
         """Device, precision, path and threads: what is opened once for all operations."""
         return self.device, self.precision, self.path, self.threads
-
-
-def check(wish: Wish) -> None:
-    """`OptionError` for what no machine could do; what merely this one cannot is an arm that is not available."""
-    for name, given, known in (
-        ("--precisions", wish.precisions, PRECISIONS),
-        ("--paths", wish.paths, OWN_PATHS),
-        ("--operations", wish.operations, OPERATIONS),
-    ):
-        if other := set(given) - set(known):
-            raise OptionError(f"{name}: must be of {', '.join(known)}, got {', '.join(sorted(other))}")
-    if "auto" in wish.devices:
-        raise OptionError("--devices: auto is whatever is there; name what shall be measured, such as cpu,cuda")
-    if any(not 1 <= batch <= 2**20 for batch in wish.batches) or any(not 1 <= each <= 1024 for each in wish.threads):
-        raise OptionError("--batches and --threads: must be whole numbers from 1 to 2^20, and to 1024")
-    if wish.seconds is not None and not 1 <= wish.seconds <= 86400:
-        raise OptionError(f"--seconds: must be from 1 to 86400, got {wish.seconds:g}")
-    if not wish.bound_ms > 0:
-        raise OptionError(f"--bound-ms: must be above 0, got {wish.bound_ms:g}")
 
 
 def filled(wish: Wish, manifest: Manifest, threads: int) -> Wish:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from reparam.benchmark.report import Arm, Report
+from reparam.benchmark.report import Arm, Cost, Report
 
 
 def rates(arm: Arm) -> dict[int, float]:
@@ -34,3 +34,10 @@ def beside(arms: Sequence[Arm], others: Sequence[Arm], *same: str) -> Iterator[t
         found = {} if other is None else times(arm, other)
         if found:
             yield arm, found
+
+
+def worse(cost: Cost) -> float | None:
+    """By which share a precision raises the negative ELBO; None where that of fp32 is 0, of which nothing is one."""
+    if not cost.negative_elbo_fp32:
+        return None
+    return (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32)

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from reparam.benchmark.texts import fitting, unfit
 from reparam.bundle.manifest import Bound, Worst
 from reparam.engine.info import Placement
 from reparam.errors import InputError, InputNotFound
@@ -301,9 +302,13 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An older report beside this one. differences are what else changed: machine, versions, bundle, settings."""
+    """An older report beside this one. differences are what else changed: bundle, machine, versions.
+
+    bundles names both where they are not the same, such as two versions of a model; None where they are.
+    """
 
     old_started: str
+    bundles: str | None = None
     differences: tuple[str, ...]
     moves: tuple[Move, ...]
     only_old: tuple[str, ...] = ()
@@ -329,6 +334,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     comparison: Comparison | None = None
 
 
+def told_fit(report: Report) -> Report:
+    """The report with every text as a report may hold it, wherever the text came from: see `texts`."""
+    return msgspec.convert(fitting(msgspec.to_builtins(report)), type=Report)
+
+
 def encode_report(report: Report) -> bytes:
     """The report as JSON, in one line: samples are most of it."""
     return msgspec.json.encode(report) + b"\n"
@@ -339,15 +349,18 @@ def read_report(path: Path) -> Report:
 
     Raises:
         InputNotFound: no such file.
-        InputError: not a report, or one of another version.
+        InputError: not a report, or one of another version; or a text or number in it that no report may hold.
     """
     try:
-        return msgspec.json.decode(read_regular(path, most=_LARGEST), type=Report)
+        report = msgspec.json.decode(read_regular(path, most=_LARGEST), type=Report)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such report; write one with reparam benchmark BUNDLE --out {path}") from None
     except (msgspec.DecodeError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: not a report of this version of reparam benchmark: {reason}; run it again") from None
+    if (fault := unfit(report)) is not None:
+        raise InputError(f"{path}: not a report that reparam benchmark wrote: {fault}; run it again")
+    return report
 
 
 def schema() -> bytes:

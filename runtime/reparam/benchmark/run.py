@@ -9,26 +9,28 @@ from typing import Final
 
 import msgspec
 
-from reparam.benchmark import identity, phases, plan
+from reparam.benchmark import asked, identity, phases, plan
 from reparam.benchmark.answers import answers_of
 from reparam.benchmark.arms import Measured, admit
 from reparam.benchmark.compare import compare
 from reparam.benchmark.engines import Engines
 from reparam.benchmark.feeds import Feeds, feeds_of
+from reparam.benchmark.floors import check as check_floor
 from reparam.benchmark.floors import hold, parse
 from reparam.benchmark.gate import Judge, check_reference, wanted_of
 from reparam.benchmark.overhead import overhead
 from reparam.benchmark.plan import Wish
-from reparam.benchmark.report import Report, Settings
-from reparam.benchmark.scaling import CLOSED
+from reparam.benchmark.report import Report, Settings, told_fit
+from reparam.benchmark.scaling import CLOSED, scale
 from reparam.benchmark.timing import SPREAD
+from reparam.benchmark.watch import STEPS, Watch
 from reparam.bundle.reader import Bundle, read_bundle
 from reparam.engine.threads import available_threads
 from reparam.vae import VAE
 from reparam.verification import bound_of
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
-_TENTHS: Final = 10  # of a second, the steps of the progress bar
+_GATE: Final = 0.08  # of all the time, more or less, for the gate
 _LONGEST: Final = 0.02  # of all the time, for one call
 _DISTINCT: Final = 0.01  # of all the time, for the rows of the reference
 _OVERHEAD: Final = 0.2  # seconds
@@ -40,20 +42,24 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
     Args:
         path: its folder.
         wish: what is asked for.
-        progress: makes a bar of a length and a label, which is advanced by tenths of a second.
+        progress: makes a bar of a length and a label, which is full when all is measured.
         old: a report to hold the new one against.
 
     Raises:
-        OptionError: a wish that no machine could grant.
+        OptionError, CheckpointError, DeviceUnavailable: what was asked for by name cannot be had; see `asked.check`.
+        MissingExtra: nor can the library of an arm that was named.
         BundleError, BundleNotFound: as of `reparam.load`.
         VerificationError: fp32 on the CPU does not give the source model's numbers, so nothing can be compared.
     """
-    plan.check(wish)
+    asked.check(wish)
     floors = [parse(each) for each in wish.floors]
     begin, load, named = time.monotonic(), identity.load_average(), bool(wish.devices)
     started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     bundle = read_bundle(path, golden=True, expect_sha256=wish.expect_sha256, trust=wish.trust)
     full = plan.filled(wish, bundle.manifest, available_threads())
+    asked.check_plan(full, bundle.manifest, named=named)
+    for floor in floors:
+        check_floor(floor, [spec.name for spec in plan.arms_of(full)], full.batches)
     engines = Engines(
         path,
         bundle,
@@ -63,7 +69,8 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
         trust=wish.trust,
     )
     try:
-        with progress(int(_TENTHS * (full.seconds or 0)), "benchmark") as advance:
+        with progress(STEPS, "benchmark") as advance:
+            measuring = overhead(_OVERHEAD)
             arms = _measured(bundle, full, engines, Watch(begin, full.seconds or 0, advance), path)
             report = Report(
                 started=started,
@@ -72,7 +79,7 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
                 machine=identity.machine(load),
                 versions=identity.versions_of(("torch",) if full.against else ()),
                 settings=_settings(full, named=named),
-                overhead=overhead(_OVERHEAD),
+                overhead=measuring,
                 answers=(),
                 arms=tuple(arm.told() for arm in arms),
                 not_scaled=CLOSED if bundle.manifest.input.factors is None else {},
@@ -81,29 +88,9 @@ def run(path: Path, wish: Wish, *, progress: Progress, old: Report | None = None
         engines.close()
     report = msgspec.structs.replace(report, floors=tuple(hold(floor, report) for floor in floors))
     report = msgspec.structs.replace(report, answers=answers_of(report))
-    return report if old is None else msgspec.structs.replace(report, comparison=compare(old, report))
-
-
-class Watch:
-    """The time a benchmark has, and the bar that shows it."""
-
-    def __init__(self, begin: float, seconds: float, advance: Callable[[int], None]) -> None:
-        self.end: float = begin + seconds
-        self.seconds: float = seconds
-        self._shown, self._advance = begin, advance
-
-    def share(self, of_rest: float, of_all: float, *, keep: float) -> float:
-        """Seconds of a phase: a share of what is left but for what is kept, and never below one of the whole.
-
-        So a compiler that took all the time makes a benchmark longer, not empty.
-        """
-        return max(of_rest * (self.end - time.monotonic() - keep), of_all * self.seconds)
-
-    def show(self, _: float = 0.0) -> None:
-        """Brings the bar to where the clock is."""
-        steps = int(_TENTHS * (min(time.monotonic(), self.end) - self._shown))
-        self._shown += steps / _TENTHS
-        self._advance(steps)
+    if old is not None:
+        report = msgspec.structs.replace(report, comparison=compare(old, report))
+    return told_fit(report)
 
 
 def _measured(bundle: Bundle, wish: Wish, engines: Engines, watch: Watch, path: Path) -> list[Measured]:
@@ -114,15 +101,25 @@ def _measured(bundle: Bundle, wish: Wish, engines: Engines, watch: Watch, path: 
     feeds = _distinct(reference, max(wish.batches), _DISTINCT * whole)
     wanted = wanted_of(reference, feeds)
     arms: list[Measured] = []
-    for spec in plan.arms_of(wish):
-        judge = Judge(wanted[spec.operation], bound_of(manifest, spec.precision), spec.name)
-        arms.append(admit(spec, engines, judge, feeds=feeds, batches=wish.batches, longest=_LONGEST * whole))
-        watch.show()
+    specs = plan.arms_of(wish)
+    with watch.phase(_GATE * whole) as advance:
+        for spec in specs:
+            judge = Judge(wanted[spec.operation], bound_of(manifest, spec.precision), spec.name)
+            arms.append(admit(spec, engines, judge, feeds=feeds, batches=wish.batches, longest=_LONGEST * whole))
+            advance(len(arms) / len(specs))
     keep = phases.cost_of_new(arms, wish)
-    phases.time_points(arms, seconds=watch.share(0.55, 0.2, keep=keep), advance=watch.show)
-    phases.scenarios(arms, feeds, wish, seconds=watch.share(0.65, 0.1, keep=keep), advance=watch.show)
-    phases.scale(arms, feeds, reference, seconds=watch.share(0.8, 0.03, keep=keep), advance=watch.show)
-    phases.begin_anew(arms, path, bundle.sha256, wish, end=max(watch.end, time.monotonic() + keep), advance=watch.show)
+    seconds = watch.share(0.55, 0.2, keep=keep)
+    with watch.phase(seconds, keep=keep) as advance:
+        phases.time_points(arms, seconds=seconds, advance=advance)
+    seconds = watch.share(0.65, 0.1, keep=keep)
+    with watch.phase(seconds, keep=keep) as advance:
+        phases.scenarios(arms, feeds, wish, seconds=seconds, advance=advance)
+    seconds = watch.share(0.8, 0.03, keep=keep)
+    with watch.phase(seconds, keep=keep) as advance:
+        scale(arms, feeds, reference, seconds=seconds, advance=advance)
+    with watch.last() as advance:
+        end = max(watch.end, time.monotonic() + keep)
+        phases.begin_anew(arms, path, bundle.sha256, wish, end=end, advance=advance)
     return arms
 
 

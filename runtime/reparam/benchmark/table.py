@@ -1,7 +1,8 @@
 """A report as text for a terminal: the answers first, then the arms, then why the others are not among them."""
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from reparam.benchmark.report import Arm, Comparison, Report
@@ -20,19 +21,40 @@ _HEAD: Final = (
     "peak",
     "error",
 )
+_LEAVE: Final = ("load", "first", "peak", "p90 of 1", "p99 of 8", "error", "server q/s", "at", "p50 of 1")  # in turn
 Fields = tuple[str, ...]  # of an arm's name, and the batch of a point
 _MOVES: Final = 12  # of a comparison that are listed
 
 
-def table(report: Report) -> str:
-    """All that a person wants to know first; the rest is in the JSON document and on the page."""
-    parts = [_about(report), *(f"{each.question} {each.answer}" for each in report.answers), "", *_arms(report.arms)]
-    parts += _missing(report.arms)
+def table(report: Report, *, width: int | None = None) -> str:
+    """All that a person wants to know first; the rest is in the JSON document and on the page.
+
+    Args:
+        report: of which it tells.
+        width: columns that a line may take: sentences are folded between words, names and reasons stay whole, and arms
+            leave out the columns that are needed least, and say so. None for lines as long as they come.
+    """
+    before = [*_about(report), "", *(f"{each.question} {each.answer}" for each in report.answers), ""]
+    rows, left = _arms(report.arms, width)
+    after = _missing(report.arms, left)
     if report.floors:
-        parts += ["", *(f"floor {each.asked}: {each.reason or 'held'}" for each in report.floors)]
+        after += ["", *(f"floor {each.asked}: {each.reason or 'held'}" for each in report.floors)]
     if report.comparison is not None:
-        parts += ["", *_moves(report.comparison)]
-    return "\n".join(printable(line) for part in parts for line in part.split("\n"))
+        after += ["", *_moves(report.comparison)]
+    return "\n".join([*_folded(before, width), *map(printable, rows), *_folded(after, width)])
+
+
+def _folded(lines: Iterable[str], width: int | None) -> list[str]:
+    """Printable lines, folded where they are too wide; a word that is, such as a name, is never cut."""
+    plain = [printable(line) for line in lines]
+    if width is None:
+        return plain
+    found: list[str] = []
+    for line in plain:
+        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        wrapped = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        found += wrapped or [""]
+    return found
 
 
 def span(ns: float | None) -> str:
@@ -47,29 +69,39 @@ def span(ns: float | None) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
-def _about(report: Report) -> str:
+def change(ratio: float) -> str:
+    """A ratio of times as what it adds or takes away, or as so many times where per cent would be hard to read."""
+    return f"{ratio - 1:+.0%}" if ratio < 10 else f"{ratio:.3g} times"
+
+
+def _about(report: Report) -> list[str]:
     machine, bundle = report.machine, report.bundle
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     quota = "no quota" if machine.quota is None else f"a quota of {machine.quota:g}"
     cards = ", ".join(card.name for card in machine.cards) or "no card seen"
     place = f"{machine.processor}, {machine.affinity} of {machine.cores} cores, {quota}, {cards}"
-    return f"{bundle.name} {bundle.id} on {place}\n{versions}; {report.seconds:.0f} s from {report.started}\n"
+    return [f"{bundle.name} {bundle.id} on {place}", f"{versions}; {report.seconds:.0f} s from {report.started}"]
 
 
-def _arms(arms: Sequence[Arm]) -> list[str]:
+def _arms(arms: Sequence[Arm], width: int | None) -> tuple[list[str], list[str]]:
+    """Lines of the timed arms, no wider than the width if that can be, and the columns that were left out for it."""
     rows = [_HEAD, *(_row(arm) for arm in arms if arm.status == "timed")]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return (
-        [
-            "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        if len(rows) > 1
-        else []
-    )
+    if len(rows) == 1:
+        return [], []
+    widths = {name: max(len(row[place]) for row in rows) for place, name in enumerate(_HEAD)}
+    kept, left = list(_HEAD), list[str]()
+    for name in _LEAVE:
+        if width is None or sum(widths[each] + 2 for each in kept) - 2 <= width:
+            break
+        kept.remove(name)
+        left.append(name)
+
+    def line(row: Sequence[str]) -> str:
+        cells = dict(zip(_HEAD, row, strict=True))
+        first, *others = kept
+        return "  ".join([cells[first].ljust(widths[first]), *(cells[name].rjust(widths[name]) for name in others)])
+
+    return [line(row) for row in rows], [name for name in _HEAD if name in left]
 
 
 def _row(arm: Arm) -> tuple[str, ...]:
@@ -96,8 +128,8 @@ def _row(arm: Arm) -> tuple[str, ...]:
     )
 
 
-def _missing(arms: Sequence[Arm]) -> list[str]:
-    """Arms and points that were not timed, by reason; and what a star means."""
+def _missing(arms: Sequence[Arm], left: Sequence[str]) -> list[str]:
+    """What a star means and which columns are left out; then arms and points that were not timed, by reason."""
     reasons: dict[str, list[Fields]] = {}
     for arm in arms:
         if arm.status != "timed":
@@ -107,6 +139,7 @@ def _missing(arms: Sequence[Arm]) -> list[str]:
                 reasons.setdefault(f"not timed: {point.reason}", []).append((*_fields(arm), str(point.batch)))
     loose = any(point.latency and not point.stable for arm in arms for point in arm.points)
     lines = ["* a batch of it did not come under the spread that was wanted"] if loose else []
+    lines += [f"left out at this width, and there in a pipe: {', '.join(left)}"] if left else []
     for reason, names in reasons.items():
         lines += ["", reason, *(f"  {each}" for each in together(names))]
     return lines
@@ -135,9 +168,15 @@ def together(names: Sequence[Fields]) -> list[str]:
 def _moves(comparison: Comparison) -> list[str]:
     moved = [move for move in comparison.moves if move.verdict != "within noise"]
     moved.sort(key=lambda move: abs(move.ratio - 1), reverse=True)
-    lines = [f"against the report of {comparison.old_started}: {len(moved)} of {len(comparison.moves)} points moved"]
+    lines = [f"the bundles differ: {comparison.bundles}"] if comparison.bundles else []
+    lines += [f"against the report of {comparison.old_started}: {len(moved)} of {len(comparison.moves)} points moved"]
     lines += [f"  {each}" for each in comparison.differences]
     for move in moved[:_MOVES]:
         times = f"{span(move.old_ns)} to {span(move.new_ns)}"
-        lines.append(f"  {move.arm}@{move.batch}: {times}, {move.ratio - 1:+.0%}, noise {move.noise:.0%}")
+        lines.append(f"  {move.arm}@{move.batch}: {times}, {change(move.ratio)}, noise {move.noise:.0%}")
+    if len(moved) > _MOVES:
+        lines.append(f"  and {len(moved) - _MOVES} more, less far")
+    for told, names in (("the older report", comparison.only_old), ("this report", comparison.only_new)):
+        if names:
+            lines.append(f"  {len(names)} {'arm' if len(names) == 1 else 'arms'} of {told} alone")
     return lines

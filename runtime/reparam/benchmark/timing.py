@@ -68,18 +68,18 @@ def take_turns(
         calls: what is timed.
         seconds: for all of them; at least three rounds are made.
         clock: None for the system's.
-        advance: told how many seconds have passed, for progress.
+        advance: told which share of it all is done, for progress.
         failed: told of a call that raised, which has no turn after that; None lets the error through.
     """
     clock = clock or Clock()
     found: dict[Key, list[Visit]] = {key: [] for key in calls}
     order = list(calls)
-    end = clock.now() + int(seconds * 1e9)
+    start = clock.now()
+    end = start + int(seconds * 1e9)
     turn = 0
     while order and (turn < FEWEST or clock.now() < end):
         if turn >= ENOUGH and all(spread_of(visits) < SPREAD for visits in found.values()):
             break
-        begin = clock.now()
         for key in order if turn % 2 else reversed(order):
             if turn >= FEWEST and clock.now() >= end:
                 break
@@ -91,8 +91,8 @@ def take_turns(
                 failed(key, error)
                 del found[key]
         order = [key for key in order if key in found]
-        advance((clock.now() - begin) / 1e9)
         turn += 1
+        advance(min(turn / FEWEST, (clock.now() - start) / max(1, end - start), 1.0))
     return found
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 import reparam
-from reparam.benchmark.plan import Wish
-from reparam.benchmark.report import Report
+from reparam.benchmark.arms import Measured
+from reparam.benchmark.plan import Spec, Wish
+from reparam.benchmark.report import Report, Scenarios
 from reparam.benchmark.run import run
+from reparam.benchmark.scaling import fit
 from reparam.cli.common import progress
 from reparam.errors import DeviceUnavailable, RunError, VerificationError
 from reparam.testing import tiny_bundle
@@ -88,7 +90,7 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     import onnxruntime
 
     from reparam.benchmark import engines
-    from reparam.engine import device
+    from reparam.engine import device, probe
 
     def plant(lies: bool) -> None:
         real = onnxruntime.InferenceSession
@@ -102,27 +104,76 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
                 return [*self.asked, CPU] if lies else [CPU]
 
         monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
-        monkeypatch.setattr(device, "missing_for_cuda", list)
-        monkeypatch.setattr(engines, "missing_for_cuda", list)
+        for module in (device, engines, probe):
+            monkeypatch.setattr(module, "missing_for_cuda", list)
 
     return plant
 
 
-@pytest.mark.parametrize("lies", [False, True])
-@pytest.mark.parametrize("named", [("--devices", "cpu,cuda"), ()])
+@pytest.mark.parametrize(
+    ("lies", "named", "told"),
+    [
+        (False, (), f"onnxruntime chose {CPU}"),
+        (True, (), f"nodes run outside {CUDA}"),
+        (True, ("--devices", "cpu,cuda"), f"nodes run outside {CUDA}"),
+    ],
+)
 def test_a_device_that_was_claimed_while_the_cpu_ran_ends_the_command_with_five(
-    lies: bool, named: tuple[str, ...], claimed: Callable[[bool], None], tmp_path: Path, cli: Callable[..., Any]
+    lies: bool,
+    named: tuple[str, ...],
+    told: str,
+    *,
+    claimed: Callable[[bool], None],
+    tmp_path: Path,
+    cli: Callable[..., Any],
 ) -> None:
     claimed(lies)
     done = cli("benchmark", tiny_bundle(tmp_path / "b"), *named, "--precisions", "fp32", *SHORT)
     assert done.code == 5
     assert "a device that was asked for was not used: encode.cuda.fp32.numpy." in done.err
     assert "fell back: " in done.out
-    told = f"nodes run outside {CUDA}" if lies else f"onnxruntime chose {CPU}"
     assert told in done.out
 
 
-def test_a_device_that_was_named_and_cannot_be_had_ends_with_five_and_one_that_was_not_named_with_zero(
+def test_a_named_device_in_whose_place_the_cpu_answers_is_refused_before_anything_is_measured(
+    claimed: Callable[[bool], None], tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    claimed(False)
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu,cuda:99", *SHORT)
+    assert (done.code, done.out) == (5, "")
+    assert "--devices: cuda:99 was asked for and does not start: " in done.err
+    assert f"onnxruntime chose {CPU}" in done.err
+
+
+def test_a_device_that_fails_to_start_in_the_open_is_missing_where_nobody_named_it_and_five_where_somebody_did(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    from reparam.benchmark import engines
+    from reparam.engine import device, probe
+
+    real = onnxruntime.InferenceSession
+
+    class Failing(real):  # type: ignore[misc,valid-type]
+        def __init__(self, data: bytes, options: Any, providers: list[Any], **more: Any) -> None:
+            if providers[0][0] == CUDA:
+                raise RuntimeError("no CUDA-capable device is detected")
+            super().__init__(data, options, providers=providers, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Failing)
+    for module in (device, engines, probe):
+        monkeypatch.setattr(module, "missing_for_cuda", list)
+    folder = tiny_bundle(tmp_path / "b")
+    done = cli("benchmark", folder, "--precisions", "fp32", *SHORT)
+    assert (done.code, done.err) == (0, "")
+    assert "unavailable: device: cuda:0 failed to start: no CUDA-capable device is detected" in done.out
+    done = cli("benchmark", folder, "--devices", "cuda", *SHORT)
+    assert (done.code, done.out) == (5, "")
+    assert "--devices: cuda was asked for and does not start: device: cuda:0 failed to start" in done.err
+
+
+def test_a_device_that_was_named_and_cannot_be_had_ends_with_five_at_once_and_one_that_was_not_named_with_zero(
     tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import onnxruntime
@@ -130,11 +181,45 @@ def test_a_device_that_was_named_and_cannot_be_had_ends_with_five_and_one_that_w
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
     folder = tiny_bundle(tmp_path / "b")
     done = cli("benchmark", folder, "--precisions", "fp32", "--devices", "cpu,cuda", *SHORT)
-    assert done.code == 5
-    assert "encode.cuda.fp32.numpy" in done.err
+    assert (done.code, done.out) == (5, "")
+    assert "device: cuda cannot be had here: the CUDA provider" in done.err
     done = cli("benchmark", folder, "--precisions", "fp32", *SHORT)
     assert (done.code, done.err) == (0, "")
     assert "unavailable: device: cuda cannot be had here" in done.out
+
+
+def test_what_a_named_device_merely_lacks_is_a_line_with_its_reason_and_no_fault(
+    tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    lacking = ("--precisions", "fp32,fp16", "--paths", "numpy,cuda-graph")
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", *lacking, *SHORT)
+    assert (done.code, done.err) == (0, "")
+    assert "precision: tiny has fp32, got fp16; export it with that precision" in done.out
+    assert "there are CUDA graphs on CUDA devices alone" in done.out
+
+
+def test_where_nothing_ran_at_all_the_command_ends_with_five(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--paths", "cuda-graph", *SHORT)
+    assert done.code == 5
+    assert "benchmark: nothing ran on cpu or cuda: cuda-graph: there are CUDA graphs on CUDA devices alone" in done.err
+
+
+def test_a_named_device_on_which_every_arm_failed_ends_the_command_with_five(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise RunError("out of order")
+
+    monkeypatch.setattr(reparam.VAE, "pinned", failing)
+    done = cli("benchmark", tiny_bundle(tmp_path / "b"), "--devices", "cpu", "--paths", "pinned", *SHORT)
+    assert done.code == 5
+    assert "benchmark: nothing ran on cpu: at batch 1: out of order" in done.err
+    assert "unavailable: at batch 1: out of order" in done.out
 
 
 @pytest.mark.parametrize(
@@ -156,3 +241,12 @@ def test_an_arm_that_fails_while_it_is_timed_is_told_with_its_reason_and_the_oth
     assert done.code == code
     assert f"{status}: it failed while it was timed: the card is gone\n  decode.cpu.fp32.numpy." in done.out
     assert "\nencode.cpu.fp32.numpy." in done.out
+
+
+def test_an_arm_that_fails_late_keeps_no_figure_of_what_was_measured_before() -> None:
+    line = fit("rows", [1, 2], [3, 4])
+    late = Measured(Spec("encode", "cpu", "fp32", "numpy", 1), scenarios=Scenarios(), scaling=(line,))
+    late.lose(RunError("worn out"))
+    found = late.told()
+    assert (found.status, found.reason) == ("unavailable", "it failed while it was timed: worn out")
+    assert (found.points, found.scenarios, found.scaling) == ((), None, ())

@@ -107,6 +107,27 @@ def test_whatever_a_report_holds_is_shown_as_text_and_never_obeyed(tmp_path: Pat
     assert any(HOSTILE in (named["aria-label"] or "") for named in seen.of("svg", "figure"))
 
 
+def test_what_is_not_printable_is_shown_by_its_escape(tmp_path: Path) -> None:
+    loud = "\x1b[2J\x00\u202egnp.exe\ud800"
+    arm = msgspec.structs.replace(EXAMPLE.arms[0], path=loud, notes=(loud,))
+    bundle = msgspec.structs.replace(EXAMPLE.bundle, name=loud)
+    page = written(msgspec.structs.replace(plain(EXAMPLE, bundle=bundle), arms=(arm,)), tmp_path)
+    assert [letter for letter in page if not letter.isprintable() and letter != "\n"] == []
+    assert r"Benchmark of \x1b[2J\x00\u202egnp.exe\ud800" in page
+    assert "\nconst plots" in page  # the script keeps its lines
+
+
+def test_a_comparison_with_another_bundle_begins_with_that(tmp_path: Path) -> None:
+    comparison = EXAMPLE.comparison
+    assert comparison is not None
+    other = msgspec.structs.replace(comparison, bundles="old 1 before, new 2 now")
+    report = msgspec.structs.replace(plain(EXAMPLE), comparison=other)
+    assert (
+        "What movedThe bundles differ: old 1 before, new 2 now.Against the report"
+        in Page(written(report, tmp_path)).text
+    )
+
+
 def test_all_that_was_answered_refused_or_compared_is_on_the_page(example: str) -> None:
     text = Page(example).text
     comparison = EXAMPLE.comparison

@@ -44,6 +44,7 @@ addEventListener("load", () => {
       faint: page.querySelectorAll("figure .faint").length,
       sizes: ["h1", ".choice dd", ".answers dd", "td"].map((each) =>
         page.querySelector(each) && parseFloat(view.getComputedStyle(page.querySelector(each)).fontSize)),
+      answers: [...page.querySelectorAll(".answers dd")].map((each) => view.getComputedStyle(each).fontSize),
       columns: new Set(plots.map((plot) => Math.round(plot.getBoundingClientRect().left))).size,
     };
   });
@@ -111,6 +112,12 @@ def test_text_in_plots_is_large_enough_and_inside_the_window(
 def test_the_choice_is_the_largest_text(shown: tuple[list[dict[str, Any]], list[str]], place: int) -> None:
     title, choice, answer, cell = shown[0][place]["sizes"]
     assert choice > title > answer > cell >= 14
+
+
+@pytest.mark.parametrize("place", range(len(WIDTHS)), ids=map(str, WIDTHS))
+def test_all_answers_are_in_letters_of_one_size(shown: tuple[list[dict[str, Any]], list[str]], place: int) -> None:
+    assert len(shown[0][place]["answers"]) == len(read_report(EXAMPLE).answers)
+    assert len(set(shown[0][place]["answers"])) == 1
 
 
 def test_a_series_that_is_pressed_in_the_legend_stands_alone(shown: tuple[list[dict[str, Any]], list[str]]) -> None:

@@ -56,7 +56,17 @@ def test_the_gpu_pays_from_the_batch_after_which_it_always_wins(example: Report)
 
 def test_a_gpu_that_never_wins_is_said_not_to(example: Report) -> None:
     found = answer(with_cuda(example, dict.fromkeys((1, 8, 64, 256), 0.5)), "Which device?")
-    assert found.answer == "The GPU pays never up to 256 in encode, copies included."
+    assert found.answer == "The GPU does not pay up to batch 256 in encode, copies included."
+
+
+def test_what_ran_on_a_card_alone_or_beside_nothing_like_it_is_never_said_not_to_have_run(example: Report) -> None:
+    both = with_cuda(example, dict.fromkeys((1, 8, 64, 256), 2.0))
+    settings = msgspec.structs.replace(both.settings, devices=("cuda",))
+    alone = msgspec.structs.replace(both, settings=settings, arms=both.arms[-1:])
+    assert answer(alone, "Which device?").answer == "Nothing but cuda was asked about."
+    card = msgspec.structs.replace(both.arms[-1], path="device")
+    apart = msgspec.structs.replace(both, arms=(*both.arms[:-1], card))
+    assert answer(apart, "Which device?").answer.startswith("Both ran, but no operation of both numpy to numpy")
 
 
 def test_without_a_gpu_the_reason_is_the_answer(example: Report) -> None:
@@ -130,6 +140,49 @@ def test_what_a_service_can_promise_is_the_highest_rate_that_held(example: Repor
     assert max(rates, key=lambda name: rates[name]) in found.answer
 
 
+def test_an_operation_that_held_no_rate_or_was_not_tried_is_said_to(example: Report) -> None:
+    def without(arm: Arm) -> Arm:
+        terms = arm.scenarios
+        if terms is None or terms.server is None or arm.operation == "encode":
+            return arm
+        if arm.operation == "decode":
+            none = msgspec.structs.replace(terms.server, rate=0.0, latencies_ns=())
+            return msgspec.structs.replace(arm, scenarios=msgspec.structs.replace(terms, server=none))
+        untried = msgspec.structs.replace(terms, server=None, missing={"server": "100 queries take too long"})
+        return msgspec.structs.replace(arm, scenarios=untried)
+
+    arms = tuple(map(without, example.arms))
+    found = answer(msgspec.structs.replace(example, arms=arms), "What can a service promise?")
+    assert list(found.numbers) == ["encode"]
+    assert "; no rate of decode was held under 10 ms; no rate of reconstruct was tried: 100 queries" in found.answer
+    others = tuple(arm for arm in arms if arm.operation == "decode")
+    found = answer(msgspec.structs.replace(example, arms=others), "What can a service promise?")
+    assert found.answer == "No rate of decode was held under 10 ms."
+
+
+def test_wrong_numbers_of_a_precision_are_not_called_unavailable_and_nothing_is_a_share_of_no_elbo(
+    example: Report,
+) -> None:
+    wrong = msgspec.structs.replace(arm_of(example, "decode.cpu.int8.numpy.t2"), status="wrong", points=())
+    costs = tuple(msgspec.structs.replace(cost, negative_elbo_fp32=0.0) for cost in example.bundle.costs)
+    bundle = msgspec.structs.replace(example.bundle, costs=costs)
+    arms = tuple(wrong if arm.name == wrong.name else arm for arm in example.arms)
+    found = answer(msgspec.structs.replace(example, arms=arms, bundle=bundle), "Is int8 worth it?")
+    assert "; decode gave wrong numbers in it." in found.answer
+    assert "ELBO" not in found.answer
+
+
+def test_figures_of_several_numbers_of_threads_say_which(example: Report) -> None:
+    settings = msgspec.structs.replace(example.settings, threads=(1, 2))
+    assert "in encode with t2, " in answer(msgspec.structs.replace(example, settings=settings), "Which path?").answer
+
+
+def test_where_nothing_was_timed_there_are_no_figures_to_believe(example: Report) -> None:
+    arms = tuple(arm for arm in example.arms if arm.status == "unavailable")
+    found = answer(msgspec.structs.replace(example, arms=arms), "Can the figures be believed?")
+    assert found.answer == "There are none: nothing was timed."
+
+
 def test_unstable_points_and_refused_arms_are_counted(example: Report) -> None:
     found = answer(example, "Can the figures be believed?")
     assert found.numbers["unstable"] == 1.0
@@ -192,6 +245,52 @@ def test_a_point_moves_where_its_ratio_is_beyond_the_spread_of_both(example: Rep
     assert found.differences == ("onnxruntime: 1.32.0 before, 9.9 now",)
 
 
+def another(report: Report) -> Report:
+    """The same figures of another bundle."""
+    bundle = msgspec.structs.replace(report.bundle, name="newer", id="f" * 32, input=(1, 8, 8))
+    return msgspec.structs.replace(report, bundle=bundle)
+
+
+def test_a_report_of_another_bundle_is_compared_and_its_first_line_says_that_the_bundles_differ(
+    example: Report,
+) -> None:
+    found = compare(example, another(example))
+    assert found.bundles == f"example {example.bundle.id} before, newer {'f' * 32} now"
+    assert len(found.moves) > 10
+    assert any(each.startswith("x: ") and each.endswith(" before, 1 x 8 x 8 now") for each in found.differences)
+    told = table(msgspec.structs.replace(example, comparison=found))
+    first = told.index(f"the bundles differ: {found.bundles}\nagainst the report of ")
+    assert told[:first].endswith("\n\n")
+    assert "the bundles differ" not in table(msgspec.structs.replace(example, comparison=compare(example, example)))
+
+
+@pytest.mark.parametrize("nothing", [0.0, 5e-324, 0.4])
+def test_what_took_no_time_or_is_missing_has_no_ratio(nothing: float, example: Report) -> None:
+    def emptied(arm: Arm) -> Arm:
+        assert arm.points[0].latency is not None
+        none = msgspec.structs.replace(arm.points[0].latency, p50_ns=nothing)
+        first = msgspec.structs.replace(arm.points[0], latency=none)
+        return msgspec.structs.replace(arm, points=(first, msgspec.structs.replace(arm.points[1], latency=None)))
+
+    plain = arm_of(example, "encode.cpu.fp32.numpy.t2")
+    empty = msgspec.structs.replace(example, arms=tuple(emptied(arm) if arm is plain else arm for arm in example.arms))
+    for old, new in ((empty, example), (example, empty), (empty, empty)):
+        found = compare(old, new)
+        assert [move for move in found.moves if move.arm == plain.name] == []
+        assert "inf" not in table(msgspec.structs.replace(example, comparison=found)).partition("against the report")[2]
+
+
+def test_a_change_of_many_times_is_said_in_times_and_what_is_not_listed_is_counted(example: Report) -> None:
+    times: dict[int, float] = dict.fromkeys((1, 8, 64, 256), 1 / 40)
+    whole = [arm for arm in example.arms if arm.points and all(point.latency for point in arm.points)]
+    slower = tuple(faster(arm, "cpu", times) for arm in whole)
+    found = compare(example, msgspec.structs.replace(example, arms=slower[1:]))
+    told = table(msgspec.structs.replace(example, comparison=found)).partition("against the report")[2]
+    assert "ms, 40 times, noise" in told
+    assert f"and {len(found.moves) - 12} more, less far" in told
+    assert "2 arms of the older report alone" in told
+
+
 def test_a_line_is_found_with_its_fixed_part_and_the_part_for_each() -> None:
     n = [1, 8, 64, 256]
     line = fit("batch", n, [1000.0 + 25.0 * each for each in n])
@@ -221,6 +320,29 @@ def test_the_table_names_every_arm_and_every_reason(example: Report) -> None:
     assert "one call took 9.1 s" in text
     assert "encode.cpu.fp32.device.t2@256" in text
     assert "decode.cpu.fp32.numpy.t2 *" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 119])
+def test_the_table_fits_the_width_that_there_is_and_keeps_every_reason(width: int, example: Report) -> None:
+    told = table(example, width=width)
+    assert [line for line in told.split("\n") if len(line) > width and " " in line.strip()] == []
+    words = " ".join(told.split())
+    for arm in example.arms:
+        assert " ".join((arm.reason or arm.name).split()) in words
+    for answer in example.answers:
+        assert answer.answer in words
+    head = next(line for line in told.split("\n") if line.startswith("arm "))
+    assert "rows/s" in head
+
+
+def test_columns_that_are_needed_least_go_first_and_are_named(example: Report) -> None:
+    full = next(len(line) for line in table(example).split("\n") if line.startswith("arm "))
+    told = {width: table(example, width=width) for width in (10_000, full, full - 1, 80)}
+    assert told[10_000] == table(example)
+    assert "left out" not in told[full]
+    assert "left out at this width, and there in a pipe: load\n" in told[full - 1]
+    assert "  p50 of 1   rows/s   at  server q/s\n" in told[80]
+    assert "in a pipe: p90 of 1, p99 of 8, first, load, peak, error" in " ".join(told[80].split())
 
 
 def test_names_are_put_together_without_one_too_many() -> None:

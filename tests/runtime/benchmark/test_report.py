@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from reparam.benchmark.report import Report, encode_report, read_report, schema
+from reparam.benchmark.report import Report, encode_report, read_report, schema, told_fit
 from reparam.errors import InputError, InputNotFound
 
 EXAMPLE = Path(__file__).with_name("example_report.json")
@@ -41,6 +41,59 @@ def test_a_key_that_no_struct_has_is_refused_with_the_file(tmp_path: Path) -> No
     (tmp_path / "more.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"more\.json: not a report of this version .*unknown field"):
         read_report(tmp_path / "more.json")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (("machine", "processor"), "\x1b[31mred", r"report.machine.processor: must be one line"),
+        (
+            ("bundle", "name"),
+            "two\nlines",
+            r"bundle.name: must be one line of printable text, got 'two\nlines'",
+        ),
+        (("arms", 3, "name"), "over\u202eride", r"report.arms[3].name: must be one line"),
+        (("arms", 0, "notes"), ["fine", "\x07"], r"report.arms[0].notes[1]: must be one line"),
+        (("versions", "on\x00nx"), "1", r"report.versions, a key of it: must be one line"),
+        (
+            ("arms", 0, "placement"),
+            {"encoder": {"\x1b": {"Add": 1}}, "decoder": None},
+            r"report.arms[0].placement.encoder",
+        ),
+        (
+            ("comparison", "differences"),
+            ["x" * 10_001],
+            "differences[0]: must be at most 10,000 characters, got 10,001",
+        ),
+        (("arms", 0, "points", 0, "latency", "p50_ns"), 1e300, r"latency.p50_ns: must be a number within 1e+20"),
+        (("arms", 0, "points", 0, "visits"), [[1], [2, 10**40]], "points[0].visits[1]: must be a number within"),
+    ],
+)
+def test_a_report_with_what_no_report_may_hold_is_refused_in_one_line_with_its_key(
+    keys: tuple[Any, ...], value: object, told: str, *, tmp_path: Path
+) -> None:
+    document = json.loads(EXAMPLE.read_bytes())
+    part = document
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    with pytest.raises(InputError) as caught:
+        read_report(tmp_path / "old.json")
+    assert told in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_whatever_a_library_said_is_written_so_that_it_can_be_read_again(tmp_path: Path) -> None:
+    report = read_report(EXAMPLE)
+    loud = msgspec.structs.replace(report.arms[0], notes=("\x1b[2Jcleared\nand more", "y" * 20_000))
+    told = told_fit(msgspec.structs.replace(report, arms=(loud, *report.arms[1:])))
+    assert told.arms[0].notes[0] == "\\x1b[2Jcleared and more"
+    assert len(told.arms[0].notes[1]) == 10_000
+    assert told.arms[1:] == report.arms[1:]
+    (tmp_path / "new.json").write_bytes(encode_report(told))
+    assert read_report(tmp_path / "new.json") == told
 
 
 def test_a_report_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page's tables: every arm, every point, those that were not timed and why, lines of cost, and what moved."""
+"""The page's tables: every arm, every point, those that were not timed and why, and lines of cost."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +7,7 @@ from reparam.benchmark.page.elements import element, scrolling
 from reparam.benchmark.page.plots import OVER
 from reparam.benchmark.page.series import Looks
 from reparam.benchmark.page.units import NOTHING, count, duration, memory, power, share, worst
-from reparam.benchmark.report import Arm, Comparison, Move, Report
+from reparam.benchmark.report import Arm, Report
 
 Row = Sequence[str | ET.Element]
 
@@ -174,48 +174,3 @@ def costs(report: Report, looks: Looks) -> ET.Element | None:
 
 def _signed(ns: float) -> str:
     return duration(ns) if ns >= 0 else f"−{duration(-ns)}"
-
-
-def moves(comparison: Comparison) -> list[ET.Element]:
-    """What moved since an older report: beyond the noise first, the most first; the rest behind its number."""
-    moved = sorted(
-        (move for move in comparison.moves if move.verdict != "within noise"), key=lambda move: -abs(move.ratio - 1)
-    )
-    still = [move for move in comparison.moves if move.verdict == "within noise"]
-    made = [
-        element(
-            "p",
-            f"Against the report of {comparison.old_started}: {len(moved)} of {count(len(comparison.moves), 'point')} "
-            f"moved by more than the noise of both.",
-        )
-    ]
-    for told, names in (
-        ("What else is not the same", comparison.differences),
-        ("Arms of the older report alone", comparison.only_old),
-        ("Arms of this report alone", comparison.only_new),
-    ):
-        if names:
-            made.append(element("p", f"{told}: {'; '.join(names)}."))
-    if moved:
-        made.append(_moves("Points that moved", moved))
-    if still:
-        inside = _moves("Points within the noise", still)
-        made.append(element("details", element("summary", f"{count(len(still), 'point')} within the noise"), inside))
-    return made
-
-
-def _moves(caption: str, found: Sequence[Move]) -> ET.Element:
-    head = ("arm", "verdict", "batch", "before", "now", "change", "noise")
-    rows = [
-        (
-            element("code", move.arm),
-            element("span", move.verdict, class_=move.verdict.split()[0]),
-            f"{move.batch:,}",
-            duration(move.old_ns),
-            duration(move.new_ns),
-            f"{'+' if move.ratio >= 1 else '−'}{share(move.ratio - 1)}",
-            f"±{share(move.noise)}",
-        )
-        for move in found
-    ]
-    return table(caption, head, [(None, rows)], words=2)

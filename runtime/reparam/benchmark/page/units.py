@@ -1,5 +1,6 @@
 """Numbers of a report in words: times, rates, memory and shares, each with its unit."""
 
+from reparam.benchmark.ratios import worse
 from reparam.benchmark.report import Arm, Cost
 from reparam.benchmark.table import span
 
@@ -32,6 +33,11 @@ def share(value: float) -> str:
     return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %" if percent >= 0.95 else f"{percent:.2g} %"
 
 
+def changed(ratio: float) -> str:
+    """A ratio of times as what it adds or takes away, or as so many times where per cent would be hard to read."""
+    return f"{ratio:.3g} times" if ratio >= 10 else f"{'+' if ratio >= 1 else '−'}{share(ratio - 1)}"
+
+
 def power(value: float) -> str:
     """A small number as 2×10⁻⁷; 0 as 0, and what is 0.01 or more as it is."""
     if value == 0 or value >= 0.00995:
@@ -48,5 +54,6 @@ def worst(arm: Arm) -> float | None:
 
 def price(cost: Cost) -> str:
     """What a precision does to the negative ELBO, as the export measured it."""
-    moved = (cost.negative_elbo - cost.negative_elbo_fp32) / abs(cost.negative_elbo_fp32 or 1.0)
+    if (moved := worse(cost)) is None:
+        return f"{cost.negative_elbo:+.3g} nats of negative ELBO at the export"
     return f"{share(moved)} {'worse' if moved > 0 else 'better'} ELBO at the export"

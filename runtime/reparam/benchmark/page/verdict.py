@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 
+from reparam.benchmark.faults import faults
 from reparam.benchmark.page.elements import element, extend
 from reparam.benchmark.page.units import count, duration, price, rate, share
 from reparam.benchmark.plan import OWN_PATHS
@@ -70,15 +71,10 @@ def _doubt(point: Point, report: Report) -> ET.Element | None:
 
 
 def failures(report: Report) -> ET.Element | None:
-    """What makes the command fail: arms that were refused, and floors that were missed."""
+    """What makes the command fail, by reason."""
     found: dict[str, list[str]] = {}
-    for arm in report.arms:
-        if arm.status in ("wrong", "fell_back"):
-            kind = "wrong" if arm.status == "wrong" else "ran elsewhere"
-            found.setdefault(f"{kind}: {arm.reason}", []).append(arm.name)
-    for floor in report.floors:
-        if not floor.held:
-            found.setdefault(f"floor missed: {floor.reason}", []).append(floor.asked)
+    for fault in faults(report):
+        found.setdefault(f"{fault.kind}: {fault.reason}", []).append(fault.who)
     if not found:
         return None
     listed = element("ul")

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from reparam.benchmark.page import about, tables, verdict
+from reparam.benchmark.page import about, moved, tables, verdict
 from reparam.benchmark.page.drawing import swatch
 from reparam.benchmark.page.elements import Child, document, element
 from reparam.benchmark.page.plots import Group, groups
 from reparam.benchmark.page.series import Looks
 from reparam.benchmark.page.svg import styled
 from reparam.benchmark.page.units import count
-from reparam.benchmark.report import Report
+from reparam.benchmark.report import Report, told_fit
 from reparam.errors import MissingExtra
 from reparam.files.atomic import write_bytes
 from reparam.pictures import pictures_available
@@ -21,7 +21,8 @@ from reparam.pictures import pictures_available
 def write_page(report: Report, path: Path) -> None:
     """Writes the report as a page that a person reads, atomically; the same report gives the same bytes.
 
-    Everything shown comes from the report, and every text of it is escaped.
+    Everything shown comes from the report, and every text of it is escaped; what is not printable is shown by its
+    escape, never obeyed.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -29,7 +30,7 @@ def write_page(report: Report, path: Path) -> None:
     """
     check_page()
     with styled():
-        page = _page(report)
+        page = _page(told_fit(report))
     write_bytes(path, document(page))
 
 
@@ -96,7 +97,7 @@ def _main(report: Report) -> Iterator[ET.Element]:
     if (missing := tables.missing(report)) is not None:
         yield _section("What was not measured, and why", missing)
     if report.comparison is not None:
-        yield _section("What moved", *tables.moves(report.comparison))
+        yield _section("What moved", *moved.moves(report.comparison))
     yield _section("What was measured, and where", about.identity(report))
     yield _section("How it was measured", *about.method(report, looks))
 
