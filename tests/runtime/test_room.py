@@ -1,5 +1,7 @@
 """Runs take the memory that there is: what does not fit at once runs in parts, and what cannot run is refused first."""
 
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ def window(node: str, inputs: str, output: str) -> bytes:
 
 
 @pytest.fixture
-def load(tiny: Callable[..., Path], onnx: Any, tmp_path: Path) -> Large:
+def folder(tiny: Callable[..., Path], onnx: Any, tmp_path: Path) -> Path:
     """Images of any even height and width, to latents of half the sides and back; some 20 bytes a pixel."""
     image, latent = ("batch", 1, "height", "width"), ("batch", 1, "latent_height", "latent_width")
     encoder = onnx.model(
@@ -40,13 +42,17 @@ def load(tiny: Callable[..., Path], onnx: Any, tmp_path: Path) -> Large:
     nodes = [window("ConvTranspose", "z weights", "x_hat")]
     weights = messages.floats("weights", np.full((1, 1, 2, 2), 0.5))
     decoder = onnx.model(onnx.graph(nodes, [onnx.value("z", *latent)], [onnx.value("x_hat", *image)], (5, weights)))
-    folder = tiny(
+    return tiny(
         tmp_path / "open",
         encoder=encoder,
         decoder=decoder,
         input={"shape": [1, 8, 8], "layout": "channels_first", "factors": [2, 2]},
         latent={"shape": [1, 4, 4]},
     )
+
+
+@pytest.fixture
+def load(folder: Path) -> Large:
     return lambda **options: reparam.load(folder, **({"device": "cpu", "threads": 1} | options))
 
 
@@ -106,7 +112,7 @@ def test_a_call_of_max_batch_rows_runs_in_the_memory_that_this_machine_has(
     with reparam.load(folder, device="cpu", max_batch=2048) as vae:
         np.testing.assert_array_equal(vae.encode(x).mean, wanted)
         np.testing.assert_array_equal(vae.sample(x, seed=7), z)
-        with pytest.raises(OutOfMemory, match="no memory for 2048 rows in one run; give at most 512"):
+        with pytest.raises(OutOfMemory, match="no memory for 2048 rows in one run; give at most 1024"):
             vae.pinned(2048)
 
 
@@ -118,3 +124,26 @@ def test_without_a_budget_three_quarters_of_the_memory_are_the_limit(
     assert vae.decode(images(1, 256)).shape == (1, 1, 512, 512)
     with pytest.raises(OutOfMemory, match=r"needs about [\d,]+ bytes, and three quarters of the memory is 3,000,000"):
         vae.decode(images(1, 512))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks of memory are read from /proc")
+@pytest.mark.parametrize("op", ["encode", "decode"])
+def test_the_estimate_is_near_what_a_run_takes(folder: Path, load: Large, fresh: Callable[..., Any], op: str) -> None:
+    side = 4096 if op == "encode" else 2048
+    tight = load(memory_budget=BUDGET)
+    with pytest.raises(OutOfMemory) as refused:
+        getattr(tight, op)(np.zeros((1, 1, side, side), np.float32))
+    found = re.search(r"needs about ([\d,]+) bytes", str(refused.value))
+    assert found
+    code = f"""
+        import numpy, reparam
+        def peak():
+            with open("/proc/self/status") as status:
+                return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+        vae = reparam.load({str(folder)!r}, device="cpu", threads=1)
+        before, rows = peak(), numpy.ones((1, 1, {side}, {side}), numpy.float32)
+        vae.{op}(rows)
+        print(peak() - before)
+    """
+    taken = int(fresh(textwrap.dedent(code)).out)
+    assert 0.6 < taken / int(found[1].replace(",", "")) < 1.5

@@ -12,6 +12,7 @@ FLOAT32: Final = 1
 INT32: Final = 6
 INT64: Final = 7
 BOOL: Final = 9
+FLOAT16: Final = 10
 INTEGERS: Final = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
 
 MOST_KNOWN: Final = 64  # values of a tensor that are looked at: sizes and axes, never weights

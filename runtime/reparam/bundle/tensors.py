@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 from reparam.bundle import wire
-from reparam.bundle.outline import BOOL, LETTERS, MOST_KNOWN, SIZES, Number, Tensor
+from reparam.bundle.outline import BOOL, FLOAT16, LETTERS, MOST_KNOWN, SIZES, Number, Tensor
 from reparam.bundle.wire import BYTES, FIXED32, FIXED64, VARINT, key
 
 _RANK: Final = 8
@@ -86,7 +86,7 @@ def _sized(data: bytes, name: str, dtype: int, shape: tuple[int, ...], found: wi
     if count > MOST_KNOWN:
         return Tensor(dtype, shape)
     values: tuple[Number, ...] | None = None
-    if size is None and dtype != 10:
+    if size is None and dtype != FLOAT16:
         values = tuple(wire.varints(data[first:last]))
     elif size is not None:
         values = struct.unpack_from(f"<{count}{LETTERS[dtype]}", data, first)

@@ -50,7 +50,7 @@ def check_memory(bundle: Bundle, precision: Precision, budget: Budget, *, on_hos
         OptionError: the graphs need more than the budget.
         DeviceUnavailable: one row needs more than this process may have.
     """
-    walks: dict[Role, Walk] = {role: Walk(bundle.graph(role, precision)) for role in _ROLES}
+    walks: dict[Role, Walk] = {role: Walk(bundle.graph(role, precision), cpu=on_host) for role in _ROLES}
     inputs: dict[Role, dict[str, tuple[int, Shape]]] = {role: _inputs(bundle.manifest, role) for role in _ROLES}
     (held, one), (_, whole) = (_need(bundle, precision, walks, inputs, rows) for rows in (1, budget.rows))
     if whole > budget.rows * one:

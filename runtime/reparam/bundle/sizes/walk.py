@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from reparam.bundle.outline import INTEGERS, SIZES, Admitted, Node
+from reparam.bundle.outline import FLOAT16, INTEGERS, SIZES, Admitted, Node
 from reparam.bundle.sizes import chains, elements, places, windows
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import LONGEST, RANK, Call, Shape, Sized, known
 
 RULES: Final[dict[str, Rule]] = {**elements.RULES, **windows.RULES, **places.RULES, **chains.RULES}
 
+_ALIASES: Final = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})  # whose result is their input
+_ON_CPU: Final = SIZES | {FLOAT16: 4}
 _MOST_WORK: Final = 2**30  # multiplications of constants alone, which onnxruntime does while it loads
 
 
@@ -41,17 +43,22 @@ class Memory:
 
 
 class Walk:
-    """A graph with what its constants alone decide, to be measured for one call after another."""
+    """A graph with what its constants alone decide, to be measured for one call after another.
 
-    def __init__(self, graph: Admitted) -> None:
-        """Of a graph past the gate."""
+    Args:
+        graph: past the gate.
+        cpu: whether it runs on a CPU, whose kernels compute float16 in float32.
+    """
+
+    def __init__(self, graph: Admitted, *, cpu: bool = True) -> None:
         outline = graph.outline
+        self._widths: dict[int, int] = _ON_CPU if cpu else SIZES
         self._outline = outline
         self._constants: dict[str, Sized] = {
             name: known(tensor.dtype, tensor.shape, tensor.known(graph.data))
             for name, tensor in outline.tensors.items()
         }
-        self._weights = len(graph.data) + 2 * sum(map(_bytes, self._constants.values()))
+        self._weights = len(graph.data) + 2 * sum(map(self._bytes, self._constants.values()))
         self._ending = _last_uses(outline.nodes, outline.outputs)
 
     def measure(
@@ -70,7 +77,8 @@ class Walk:
             ValueError: sizes that do not fit, that are not known before the graph runs, or that no run could have.
         """
         made = self._constants | {name: Sized(dtype, shape) for name, (dtype, shape) in inputs.items()}
-        sizes = {name: _bytes(made[name]) for name in inputs}  # of what follows from the inputs: constants are kept
+        # of what follows from the inputs, by whose memory it is; constants are kept
+        sizes = {name: self._bytes(made[name]) for name in inputs}
         live = widest = sum(sizes.values())
         kept = done = 0
         for node, ending in zip(self._outline.nodes, self._ending, strict=True):
@@ -83,9 +91,10 @@ class Walk:
             if node.operator == "Div":
                 _check_division(node, found[0], sizes)
             need = 0
+            borrows = varies and node.operator in _ALIASES
             for name, each in zip(node.outputs, found, strict=True):
                 made[name] = each
-                size = _bytes(each)
+                size = 0 if borrows else self._bytes(each)
                 need += size
                 if varies:
                     sizes[name] = size
@@ -95,12 +104,14 @@ class Walk:
                 if done > _MOST_WORK:
                     raise ValueError(f"{node.operator}: computes more than {_MOST_WORK} products of constants")
                 continue
-            live += need
-            widest = max(widest, live + windows.scratch(call, found[0]))
-            live -= sum(sizes.get(name, 0) for name in ending)
+            widest = max(widest, live + need + windows.scratch(call, found[0]))
+            live += need - sum([sizes.get(name, 0) for name in ending])
         if told is not None:
             told |= made
         return Memory(self._weights, kept, widest)
+
+    def _bytes(self, value: Sized) -> int:
+        return math.prod(value.shape) * self._widths[value.dtype]
 
 
 def _sizes(rule: Rule, call: Call) -> list[Sized]:
@@ -124,14 +135,19 @@ def _check_division(node: Node, found: Sized, varying: Mapping[str, int]) -> Non
 
 
 def _last_uses(nodes: list[Node], outputs: tuple[str, ...]) -> list[list[str]]:
-    """For each node, the values that are not needed any more after it."""
-    last = {name: number for number, node in enumerate(nodes) for name in (*node.outputs, *node.inputs) if name}
+    """For each node, the values whose memory is not needed any more after it."""
+    last: dict[str, int] = {}
+    owners: dict[str, str] = {}  # of what has no memory of its own
+    for number, node in enumerate(nodes):
+        if node.operator in _ALIASES:
+            owners[node.outputs[0]] = owners.get(node.inputs[0], node.inputs[0])
+        for name in node.outputs:
+            last[owners.get(name, name)] = number
+        for name in node.inputs:
+            last[owners.get(name, name)] = number
+    kept = {owners.get(name, name) for name in outputs}
     found: list[list[str]] = [[] for _ in nodes]
     for name, number in last.items():
-        if name not in outputs:
+        if name not in kept:
             found[number].append(name)
     return found
-
-
-def _bytes(value: Sized) -> int:
-    return math.prod(value.shape) * SIZES[value.dtype]

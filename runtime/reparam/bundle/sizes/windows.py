@@ -193,8 +193,13 @@ def work(call: Call, made: Sized) -> int:
 
 
 def scratch(call: Call, made: Sized) -> int:
-    """Bytes that a kernel needs beside its inputs and outputs: windows of one row laid out side by side."""
+    """Bytes that a kernel needs beside its inputs and outputs: windows of one row laid out side by side.
+
+    Of Conv they are laid out a few at a time where a channel has more places than there are channels.
+    """
     match call.node.operator:
+        case "Conv" if math.prod(made.shape[2:]) >= made.shape[1]:
+            return _SEGMENT
         case "Conv" | "ConvInteger" | "QLinearConv":
             weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
             return 4 * math.prod(made.shape[2:]) * math.prod(weights.shape[1:])
@@ -204,6 +209,9 @@ def scratch(call: Call, made: Sized) -> int:
             return 4 * math.prod(call.given(0).shape[2:]) * math.prod(call.given(1).shape[1:])
         case _:
             return 0
+
+
+_SEGMENT: Final = 2**22  # bytes of such a few, of all threads together
 
 
 RULES: Final[dict[str, Rule]] = {
