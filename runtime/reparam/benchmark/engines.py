@@ -117,9 +117,9 @@ class Engines:
             # with a cause it failed to start, openly; with none, where nothing is missing, onnxruntime went elsewhere
             strayed = path in OWN_PATHS and error.__cause__ is None and device != "cpu" and not missing_for_cuda()
             return Refusal("fell_back" if strayed else "unavailable", str(error))
-        except (MissingExtra, CheckpointError):
-            raise  # what was named is not there: the library of --against, or the run of --run
         except Exception as error:  # anyone's arm: it must not take the others with it
+            if path not in OWN_PATHS and isinstance(error, MissingExtra | CheckpointError):
+                raise  # what was named is not there: the library of --against, or the run of --run
             return Refusal("unavailable", told(error))
         if opened.facts.stray is not None:
             return Refusal("fell_back", opened.facts.stray)
