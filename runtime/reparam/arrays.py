@@ -5,14 +5,14 @@ An array of another library that lies in the CPU's memory, such as a torch tenso
 """
 
 from collections.abc import Iterable
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy import vdot
 
-from reparam.errors import InputError, InputTypeError
+from reparam.errors import InputError, InputTypeError, OutOfMemory
 from reparam.files.stored import Stored
 
 FloatArray = npt.NDArray[np.float32]
@@ -151,6 +151,17 @@ def read_rows(
             "clean the data, or in Python pass allow_nan=True"
         )
     return rows
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike = FLOAT32) -> npt.NDArray[Any]:
+    """A new array for results; `OutOfMemory` where there is no room for it."""
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError):  # more than there is, more than there are addresses
+        told = f"{prod(shape) * np.dtype(dtype).itemsize:,} bytes"
+        raise OutOfMemory(
+            f"results of shape {list(shape)} take {told}, more than there are; ask for fewer rows at a time"
+        ) from None
 
 
 def finite(rows: npt.NDArray[Any]) -> bool:

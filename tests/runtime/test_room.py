@@ -13,6 +13,7 @@ import pytest
 import reparam
 from reparam.engine import memory
 from reparam.errors import OutOfMemory
+from reparam.face import coding
 from reparam.testing import messages, tiny_bundle
 
 BUDGET = 3_000_000
@@ -40,9 +41,15 @@ def folder(tiny: Callable[..., Path], onnx: Any, tmp_path: Path) -> Path:
             [onnx.value(name, *latent) for name in ("mean", "logvar", "z")],
         )
     )
-    nodes = [window("ConvTranspose", "z weights", "x_hat")]
-    weights = messages.floats("weights", np.full((1, 1, 2, 2), 0.5))
-    decoder = onnx.model(onnx.graph(nodes, [onnx.value("z", *latent)], [onnx.value("x_hat", *image)], (5, weights)))
+    nodes = [
+        onnx.node("Shape", "z", "shape"),
+        onnx.node("Reshape", "z flat", "line"),  # as norms over groups have it
+        onnx.node("Reshape", "line shape", "again"),
+        window("ConvTranspose", "again weights", "x_hat"),
+    ]
+    tensors = messages.floats("weights", np.full((1, 1, 2, 2), 0.5)), onnx.integers("flat", 0, 1, -1)
+    ends = [onnx.value("z", *latent)], [onnx.value("x_hat", *image)]
+    decoder = onnx.model(onnx.graph(nodes, *ends, *((5, tensor) for tensor in tensors)))
     return tiny(
         tmp_path / "open",
         encoder=encoder,
@@ -83,7 +90,7 @@ def test_a_row_that_does_not_fit_is_refused_before_it_runs_and_the_model_goes_on
         vae.encode(images(2, 1024))
     with pytest.raises(OutOfMemory, match=r"decoder\.onnx: one row of z \[1, 512, 512\] needs about"):
         vae.generate(1, seed=7, size=(1024, 1024))
-    with pytest.raises(MemoryError, match="give tile="):
+    with pytest.raises(MemoryError, match=r"take smaller rows, or smaller tiles of them \(tile=\)"):
         vae.decode(images(1, 512))
     assert vae.encode(images(2, 8)).mean.shape == (2, 1, 4, 4)
 
@@ -151,3 +158,37 @@ def test_the_estimate_is_near_what_a_run_takes(folder: Path, load: Large, fresh:
     """
     taken = int(fresh(textwrap.dedent(code)).out)
     assert 0.6 < taken / int(found[1].replace(",", "")) < 1.5
+
+
+@pytest.mark.parametrize("n", [2**40, 2**50])
+def test_results_that_no_memory_holds_are_refused_with_their_size(vae: reparam.VAE, n: int) -> None:
+    with pytest.raises(OutOfMemory, match=rf"results of shape \[{n}, 1, 8, 8\] take [\d,]+ bytes, more than there are"):
+        vae.generate(n, seed=7)
+
+
+def test_an_image_without_end_is_refused_before_its_noise_is_drawn(
+    load: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("noise was drawn")
+
+    monkeypatch.setattr(coding, "noise", never)
+    vae = load()
+    with pytest.raises(OutOfMemory, match=r"one row of z .* needs about [\d,]+ bytes"):
+        vae.generate(1, seed=7, size=(2**16, 2**16))
+    with pytest.raises(OutOfMemory, match=r"one row of x .* needs about [\d,]+ bytes"):
+        vae.pinned(1, size=(2**24, 2**24))
+    with pytest.raises(OutOfMemory, match=r"one row of z \[1, 8388608, 8388608\] is larger than anything that runs"):
+        vae.generate(1, seed=7, size=(2**24, 2**24))
+
+
+def test_memory_that_runs_out_all_the_same_is_told_as_that(load: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError(
+            "Non-zero status code: bfc_arena.cc Failed to allocate memory for requested buffer of size 9"
+        )
+
+    vae = load()
+    monkeypatch.setattr(vae._own.pair.encoder, "_direct", type("Full", (), {"run": full}))
+    with pytest.raises(OutOfMemory, match=r"no memory left on this machine: .*; give fewer rows a call"):
+        vae.encode(images(1, 8))

@@ -115,6 +115,22 @@ def test_products_of_constants_are_bounded_since_they_are_computed_while_loading
         reparam.load(folder, device="cpu")
 
 
+def test_cubic_resampling_is_counted_with_its_table(onnx: Any, making: Making) -> None:
+    mode = onnx.message((1, "mode"), (20, 3), (4, "cubic"))
+    corners = onnx.message((1, "coordinate_transformation_mode"), (20, 3), (4, "align_corners"))
+    scales = onnx.message((1, 4), (2, 1), (8, "scales"), (9, struct.pack("<4f", 1, 1, 1 / 8, 64)))
+    roi = onnx.message((1, 0), (2, 1), (8, "roi"))
+    resize = onnx.node("Resize", "w roi scales", "wide", (5, mode), (5, corners))
+    nodes = [resize, onnx.node("Relu", "x", "mean")]
+    with pytest.raises(BundleError, match="Resize: computes more than 1073741824 products of constants"):
+        reparam.load(making(*nodes, tensors=(floats(onnx, "w", 1, 1, 1024, 1024), roi, scales)), device="cpu")
+    nodes = [onnx.node("Reshape", "x four", "w"), onnx.node("Tile", "w wide", "v"), *nodes]
+    nodes[2] = onnx.node("Resize", "v roi scales", "wider", (5, mode), (5, corners))
+    tensors = roi, scales, onnx.integers("four", 0, 1, 1, 2), onnx.integers("wide", 1, 1, 256, 256)
+    with pytest.raises(OptionError, match=r"calls of max_batch=1 rows need about 1[\d,]{10} bytes"):
+        reparam.load(making(*nodes, tensors=tensors), device="cpu", max_batch=1, memory_budget=2**20)
+
+
 def test_a_size_that_depends_on_values_is_refused(onnx: Any, making: Making) -> None:
     to = onnx.message((1, "to"), (20, 2), (3, 7))
     keep = onnx.message((1, "keepdims"), (20, 2), (3, 1))
@@ -234,3 +250,14 @@ def test_the_machines_memory_is_less_where_a_control_group_says_so(tmp_path: Pat
     (inner / "memory.max").write_text(f"{2**25}\n")
     assert machine_memory(tmp_path, "/a/b") == 2**25
     assert machine_memory(tmp_path, "/a") == 2**26
+    (inner / "memory.max").write_text("-5\n")
+    assert machine_memory(tmp_path, "/a/b") == 2**26
+
+
+def test_control_groups_of_the_first_kind_limit_the_memory_too(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    machine = machine_memory(tmp_path, "/")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")  # which means none
+    assert machine_memory(tmp_path, "/") == machine
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{2**26}\n")
+    assert machine_memory(tmp_path, "/") == 2**26

@@ -112,7 +112,7 @@ class Binding:
     """A graph over arrays on the CPU; see `Bound`."""
 
     def __init__(self, session: GraphSession, inputs: Mapping[str, Slot], outputs: Mapping[str, Form]) -> None:
-        bound = session.io_binding({name: slot.shape for name, slot in inputs.items()})
+        bound = session.io_binding()
         arrays = [np.zeros(shape, dtype) for shape, dtype in outputs.values()]
         self.inputs: Mapping[str, Slot] = inputs
         self.outputs: list[Output] = [*arrays]

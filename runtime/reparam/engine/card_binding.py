@@ -89,7 +89,7 @@ class CardBinding:
         device: Device,
         graph: int | None,
     ) -> None:
-        bound = session.io_binding({name: slot.shape for name, slot in inputs.items()})
+        bound = session.io_binding()
         results = [CardResult(form, device) for form in outputs.values()]
         self.inputs: Mapping[str, CardSlot] = inputs
         self.outputs: list[Output] = [*results]

@@ -119,7 +119,7 @@ def _need(
 
 
 def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
-    """Bytes that this process may have: the machine's, or less where a control group (v2) says so.
+    """Bytes that this process may have: the machine's, or less where a control group (v2, else v1) says so.
 
     Args:
         root: where the control groups are mounted.
@@ -127,13 +127,20 @@ def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
     """
     if group is None:
         group = own_group() if root == CGROUP else "/"
-    limits = [_machine()]
-    for part in (PurePosixPath(group), *PurePosixPath(group).parents):
-        try:
-            limits.append(int(root.joinpath(*part.parts[1:], "memory.max").read_bytes()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return min(limits)
+    folders = [root.joinpath(*part.parts[1:]) for part in (PurePosixPath(group), *PurePosixPath(group).parents)]
+    found = [limit for folder in folders if (limit := _limit(folder / "memory.max")) is not None]
+    if not found and (limit := _limit(root / "memory/memory.limit_in_bytes")) is not None:
+        found = [limit]
+    return min([_machine(), *found])
+
+
+def _limit(file: Path) -> int | None:
+    """The number of bytes in a file; None where there is no file, or none in it, such as "max"."""
+    try:
+        found = int(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if found > 0 else None
 
 
 def _machine() -> int:

@@ -53,13 +53,16 @@ class Pinned:
         self._rows = rows.at(size)
         pair = rows.pair
         buffers = _buffers(pair.device, cuda_graph=cuda_graph)
-        encoder, law = session_of(pair.encoder), self._rows.manifest.latent.noise
+        encoder, decoder = session_of(pair.encoder), session_of(pair.decoder)
+        law = self._rows.manifest.latent.noise
         latent = (self.batch, *self._rows.latent), FLOAT32
         image = (self.batch, *self._rows.input), self._rows.dtype
+        encoder.hold({"x": image[0]} if law is None else {"x": image[0], "eps": latent[0]})
+        decoder.hold({"z": latent[0]})
         x, moments = buffers.input(*image), None
         noise = {} if law is None else {"eps": buffers.input(*latent)}
         sampling = buffers.bind(encoder, {"x": x, **noise}, {"z": latent})
-        decoding = buffers.bind(session_of(pair.decoder), {"z": buffers.input(*latent)}, {"x_hat": image})
+        decoding = buffers.bind(decoder, {"z": buffers.input(*latent)}, {"x_hat": image})
         if law is not None:
             quiet = buffers.bind(encoder, {"x": x, "eps": buffers.input(*latent)}, {"mean": latent, "logvar": latent})
             moments = (x, quiet.outputs[0], quiet.outputs[1], quiet.run, law)

@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from reparam.bundle.sizes.walk import Walk
+from reparam.bundle.sizes.walk import TooLargeError, Walk
 from reparam.errors import OutOfMemory, RunError
 
+_REMEDY: Final = "take smaller rows, or smaller tiles of them (tile=)"
 _MOST_KNOWN: Final = 256  # shapes whose answer is kept
 
 
@@ -47,11 +48,8 @@ class Room:
         rows = key[0][0]
         while rows and (need := self._need(shapes, rows, where)) > self._limit:
             if rows == 1:
-                row = " and ".join(f"{name} {list(shape[1:])}" for name, shape in shapes.items())
-                raise OutOfMemory(
-                    f"{where}: one row of {row} needs about {need:,} bytes, and {self._told} is {self._limit:,}; "
-                    "take smaller rows, or give tile=(height, width) where the call has it"
-                )
+                told = f"one row of {_row(shapes)} needs about {need:,} bytes, and {self._told} is {self._limit:,}"
+                raise OutOfMemory(f"{where}: {told}; {_REMEDY}")
             rows //= 2
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
@@ -63,9 +61,17 @@ class Room:
         inputs = {name: (self._types[name], (rows, *shape[1:])) for name, shape in shapes.items()}
         try:
             memory = self._walk.measure(inputs)
+        except TooLargeError:
+            raise OutOfMemory(
+                f"{where}: one row of {_row(shapes)} is larger than anything that runs; {_REMEDY}"
+            ) from None
         except ValueError as error:
-            raise RunError(f"{where}: cannot take rows of that size: {error}") from None
+            raise RunError(f"{where}: cannot take rows of {_row(shapes)}: {error}; take another size") from None
         return self._held + (0 if memory is None else memory.values)
+
+
+def _row(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return " and ".join(f"{name} {list(shape[1:])}" for name, shape in shapes.items())
 
 
 def in_parts(
@@ -73,7 +79,10 @@ def in_parts(
 ) -> list[npt.NDArray[Any]]:
     """The outputs of several runs of at most so many rows, joined."""
     rows = len(next(iter(feeds.values())))
-    parts = [
-        run({name: array[start : start + most] for name, array in feeds.items()}) for start in range(0, rows, most)
-    ]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    outs: list[npt.NDArray[Any]] = []
+    for start in range(0, rows, most):
+        found = run({name: array[start : start + most] for name, array in feeds.items()})
+        outs = outs or [np.empty((rows, *each.shape[1:]), each.dtype) for each in found]
+        for out, each in zip(outs, found, strict=True):
+            out[start : start + len(each)] = each
+    return outs

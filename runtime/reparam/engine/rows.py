@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FLOAT32, FloatArray, RowSource, check_rows, finite, in_numpy, like, read_rows
+from reparam.arrays import FLOAT32, FloatArray, RowSource, check_rows, empty, finite, in_numpy, like, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
 from reparam.engine.deadline import Deadline, Timed
 from reparam.engine.pair import Pair, session_of
@@ -217,7 +217,7 @@ class Rows:
         if outs is None:
             if 0 < n <= self.max_batch:  # what onnxruntime made is handed on as it is
                 return step(self.pair, read_rows(rows, 0, n, name=name, allow_nan=allow_nan), 0, n)
-            outs = [np.empty((n, *shape), dtype) for shape in shapes]
+            outs = [empty((n, *shape), dtype) for shape in shapes]
         for start, stop, part in self.run(step, rows, name, allow_nan=allow_nan):
             for out, values in zip(outs, part, strict=True):
                 out[start:stop] = values

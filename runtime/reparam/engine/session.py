@@ -185,15 +185,18 @@ class GraphSession:
 
     # -- bound, for one caller with buffers of its own ----------------------------------------------------------------
 
-    def io_binding(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-        """A new IOBinding of onnxruntime for inputs of these shapes, [batch, *row]; it is one run, never in parts.
+    def hold(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuses inputs of shapes, [batch, *row], for which memory does not hold one run, never taken in parts.
 
         Raises:
-            OutOfMemory: there is no memory for it.
+            OutOfMemory: with how many rows it holds.
         """
         rows = next(iter(shapes.values()))[0]
         if self._room is not None and (most := self._room.rows(shapes, self._where)) < rows:
             raise OutOfMemory(f"{self._where}: no memory for {rows} rows in one run; give at most {most}")
+
+    def io_binding(self) -> Any:
+        """A new IOBinding of onnxruntime for this session."""
         return self._session.io_binding()
 
     def runner(self, binding: Any, buffers: object = None, *, graph: int | None = None) -> Callable[[], None]:
@@ -226,7 +229,8 @@ class GraphSession:
         Waits first for what other streams of the device still write into the inputs; the outputs are complete when
         this returns, as onnxruntime waits for its own stream after a run.
         """
-        binding = self.io_binding({name: tuple(value.shape()) for name, value in inputs.items()})
+        self.hold({name: tuple(value.shape()) for name, value in inputs.items()})
+        binding = self._session.io_binding()
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         for name in names:
@@ -237,8 +241,9 @@ class GraphSession:
         return found
 
     def _failed(self, error: Exception) -> RunError:
-        if self._falls and _FULL.search(str(error)):
-            told = f"no memory left on the card: {_first_line(error)}; give fewer rows a call"
+        if _FULL.search(str(error)):
+            place = "the card" if self._falls else "this machine"
+            told = f"no memory left on {place}: {_first_line(error)}; give fewer rows a call"
             return OutOfMemory(f"{self._where}: {told}")
         return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, read_rows
+from reparam.arrays import FloatArray, empty, read_rows
 from reparam.engine.rows import Noise, Rows
 from reparam.errors import InputError, OptionError
 from reparam.integers import whole
@@ -116,7 +116,7 @@ class Tiles:
             eps = np.zeros((1, shape[1], *(side.stop - side.start for side in window)), np.float32)
             return encoder.run(["mean", "logvar"], {"x": part, "eps": eps})
 
-        outs = [np.empty(shape, np.float32) for _ in range(2)] if outs is None else outs
+        outs = [empty(shape, np.float32) for _ in range(2)] if outs is None else outs
         return self._blend(run, x, "x", outs, allow_nan=allow_nan)
 
     def sample(
@@ -135,7 +135,7 @@ class Tiles:
             eps = np.ascontiguousarray(drawn[row][(slice(None), slice(None), *window)])
             return encoder.run(["z"], {"x": part, "eps": eps})
 
-        outs = [np.empty(shape, np.float32)] if outs is None else outs
+        outs = [empty(shape, np.float32)] if outs is None else outs
         return self._blend(run, x, "x", outs, allow_nan=allow_nan)[0]
 
     def decode(self, z: FloatArray, outs: list[npt.NDArray[Any]] | None, *, allow_nan: bool) -> npt.NDArray[Any]:
@@ -145,7 +145,7 @@ class Tiles:
         def run(part: FloatArray, window: tuple[slice, ...], row: int) -> list[npt.NDArray[Any]]:  # noqa: ARG001
             return decoder.run(["x_hat"], {"z": part})
 
-        outs = [np.empty((len(z), *self._rows.input), self._rows.dtype)] if outs is None else outs
+        outs = [empty((len(z), *self._rows.input), self._rows.dtype)] if outs is None else outs
         return self._blend(run, z, "z", outs, allow_nan=allow_nan)[0]
 
     def _blend(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reparam.arrays import FloatArray, check_out, check_pair
+from reparam.arrays import FloatArray, check_out, check_pair, empty
+from reparam.engine.pair import session_of
 from reparam.engine.rows import Noise, Rows, check_first_row
 from reparam.engine.tiles import Tiles
 from reparam.errors import InputError, OptionError
@@ -188,12 +189,14 @@ class Coding(Face):
             float32 [n, *input]; uint8 of a raw bundle.
         """
         rows = self._within(timeout).at(size)
+        if size is not None:  # before its noise is drawn
+            session_of(self._rows.pair.decoder).hold({"z": (1, *rows.latent)})
         n = whole("n", n, low=0, high=sys.maxsize // (4 * math.prod(rows.input)), error=InputError)
         seed, first_row = check_seed(seed), check_first_row(first_row, n)
         if prior is not None and prior.latent != rows.latent:
             raise InputError(f"prior: must be over latents {list(rows.latent)}, got {list(prior.latent)}; fit another")
         pair, outs = rows.pair, _checked(out, (n, *rows.input), dtype=rows.dtype)
-        (x_hat,) = outs or (np.empty((n, *rows.input), rows.dtype),)
+        (x_hat,) = outs or (empty((n, *rows.input), rows.dtype),)
         for start, stop in rows.chunks(n):
             if prior is None:
                 ids = range(first_row + start, first_row + stop)

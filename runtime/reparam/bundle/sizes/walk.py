@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from reparam.bundle.outline import FLOAT16, INTEGERS, SIZES, Admitted, Node
-from reparam.bundle.sizes import chains, elements, places, windows
+from reparam.bundle.sizes import chains, costs, elements, places, windows
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import LONGEST, RANK, Call, Shape, Sized, known
 
@@ -40,6 +40,10 @@ class Memory:
     def total(self) -> int:
         """All together."""
         return self.weights + self.constants + self.values
+
+
+class TooLargeError(ValueError):
+    """A value that no run could hold."""
 
 
 class Walk:
@@ -100,11 +104,11 @@ class Walk:
                     sizes[name] = size
             if not varies:
                 kept += need
-                done += windows.work(call, found[0])
+                done += costs.work(call, found[0])
                 if done > _MOST_WORK:
                     raise ValueError(f"{node.operator}: computes more than {_MOST_WORK} products of constants")
                 continue
-            widest = max(widest, live + need + windows.scratch(call, found[0]))
+            widest = max(widest, live + need + costs.scratch(call, found[0]))
             live += need - sum([sizes.get(name, 0) for name in ending])
         if told is not None:
             told |= made
@@ -125,7 +129,8 @@ def _sizes(rule: Rule, call: Call) -> list[Sized]:
         shape = each.shape
         if shape and (len(shape) > RANK or min(shape) < 1 or max(shape) > LONGEST):
             # what is empty is where kernels go wrong, and no model makes it
-            raise ValueError(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(shape)}")
+            kind = TooLargeError if max(shape) > LONGEST else ValueError
+            raise kind(f"{call.node.operator} {call.node.outputs[0]!r}: cannot have shape {list(shape)}")
     return found
 
 

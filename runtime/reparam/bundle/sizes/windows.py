@@ -1,11 +1,9 @@
 """Sizes of convolutions, pools, norms over channels, and resampling."""
 
-import math
 import struct
 from typing import Final
 
 from reparam.bundle.outline import INT32
-from reparam.bundle.sizes import chains
 from reparam.bundle.sizes.elements import Rule
 from reparam.bundle.sizes.sized import Call, Shape, Sized, axes_of, axis_of, same
 
@@ -171,47 +169,6 @@ def _resize(call: Call) -> list[Sized]:
     if shape[:2] != list(x.shape[:2]) or not 1 <= len(shape[2:]) <= 3:
         raise ValueError(f"resamples one to three sides of rows with channels, got {list(x.shape)} to {shape}")
     return [Sized(x.dtype, tuple(shape))]
-
-
-def work(call: Call, made: Sized) -> int:
-    """How long a node takes, in multiplications of a matrix product; a value by itself takes as long as four."""
-    match call.node.operator:
-        case "Conv" | "ConvInteger" | "QLinearConv":
-            weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
-            return made.size * math.prod(weights.shape[1:])
-        case "ConvTranspose":
-            return call.given(0).size * math.prod(call.given(1).shape[1:])
-        case "MatMul" | "MatMulInteger" | "Gemm" | "QLinearMatMul":
-            a = call.given(0).shape
-            return made.size * (a[0] if call.whole("transA", 0) else a[-1])
-        case "MaxPool" | "AveragePool":
-            return made.size * math.prod(call.wholes("kernel_shape") or ())
-        case operator if operator in chains.RULES:
-            return chains.work(call)
-        case _:
-            return 4 * max(made.size, *(each.size for each in call.inputs if each is not None), 0)
-
-
-def scratch(call: Call, made: Sized) -> int:
-    """Bytes that a kernel needs beside its inputs and outputs: windows of one row laid out side by side.
-
-    Of Conv they are laid out a few at a time where a channel has more places than there are channels.
-    """
-    match call.node.operator:
-        case "Conv" if math.prod(made.shape[2:]) >= made.shape[1]:
-            return _SEGMENT
-        case "Conv" | "ConvInteger" | "QLinearConv":
-            weights = call.given(3 if call.node.operator == "QLinearConv" else 1)
-            return 4 * math.prod(made.shape[2:]) * math.prod(weights.shape[1:])
-        case "Einsum" | "GRU" | "LSTM" | "RNN":
-            return chains.scratch(call)
-        case "ConvTranspose":
-            return 4 * math.prod(call.given(0).shape[2:]) * math.prod(call.given(1).shape[1:])
-        case _:
-            return 0
-
-
-_SEGMENT: Final = 2**22  # bytes of such a few, of all threads together
 
 
 RULES: Final[dict[str, Rule]] = {
