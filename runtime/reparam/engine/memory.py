@@ -1,6 +1,7 @@
 """How much memory a bundle's graphs may need, held against a budget or a share of what this machine has."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -125,19 +126,25 @@ def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
         root: where the control groups are mounted.
         group: one below it, None for this process's own; a limit of any group above it holds too.
     """
+    second, first = _limit_files(root, group)
+    found = [limit for file in second if (limit := _limit(file))] or [_limit(first)]
+    return min([_machine(), *filter(None, found)])
+
+
+@functools.cache  # a process stays in its group
+def _limit_files(root: Path, group: str | None) -> tuple[list[str], str]:
+    """Where the limits of a group and those above it stand in v2, and where v1 has it."""
     if group is None:
         group = own_group() if root == CGROUP else "/"
     folders = [root.joinpath(*part.parts[1:]) for part in (PurePosixPath(group), *PurePosixPath(group).parents)]
-    found = [limit for folder in folders if (limit := _limit(folder / "memory.max")) is not None]
-    if not found and (limit := _limit(root / "memory/memory.limit_in_bytes")) is not None:
-        found = [limit]
-    return min([_machine(), *found])
+    return [str(folder / "memory.max") for folder in folders], str(root / "memory" / "memory.limit_in_bytes")
 
 
-def _limit(file: Path) -> int | None:
+def _limit(file: str) -> int | None:
     """The number of bytes in a file; None where there is no file, or none in it, such as "max"."""
     try:
-        found = int(file.read_bytes())
+        with open(file, "rb") as opened:  # noqa: PTH123  at each load
+            found = int(opened.read())
     except (OSError, ValueError):
         return None
     return found if found > 0 else None

@@ -29,6 +29,7 @@ _COPIES: Final = {
     "Softmax": 1,
     "Where": 3,
 }
+_CONVOLUTIONS: Final = frozenset({"Conv", "ConvInteger", "ConvTranspose", "QLinearConv"})
 _OF_MANY: Final = frozenset({"Max", "Mean", "Min", "Sum"})  # of more than two inputs, two at a time
 
 
@@ -55,31 +56,31 @@ def work(call: Call, made: Sized) -> int:
 
 
 def scratch(call: Call, made: Sized) -> int:
-    """Bytes that a kernel needs beside its inputs and outputs.
-
-    Convolutions lay the windows of a row side by side; Conv a few at a time, where a channel has more places than there
-    are channels.
-    """
+    """Bytes that a kernel needs beside its inputs and outputs."""
     operator = call.node.operator
-    match operator:
-        case "Conv" if math.prod(made.shape[2:]) >= made.shape[1]:
-            return _SEGMENT
-        case "Conv" | "ConvInteger" | "QLinearConv":
-            weights = call.given(3 if operator == "QLinearConv" else 1)
-            return 4 * math.prod(made.shape[2:]) * math.prod(weights.shape[1:])
-        case "ConvTranspose":
-            return 4 * math.prod(call.given(0).shape[2:]) * math.prod(call.given(1).shape[1:])
-        case "Einsum" | "GRU" | "LSTM" | "RNN":
-            return chains.scratch(call)
-        case _:
-            copies = 2 if operator in _OF_MANY and len(call.inputs) > 2 else _COPIES.get(operator, 0)
-    if not copies:
-        return 0
-    table = 0
-    if operator == "Resize" and _cubic(call):
-        rows = min(call.given(0).shape[-2] + 4, 4 * made.shape[-2])  # each output row looks at four of the input
-        table = _CUBIC_ENTRY * made.shape[-1] * rows
-    return copies * 4 * max(made.size, call.given(0).size) + table
+    if operator in _COPIES:
+        return _COPIES[operator] * 4 * max(made.size, call.given(0).size) + (_table(call, made) if _cubic(call) else 0)
+    if operator in _OF_MANY:
+        return 8 * made.size if len(call.inputs) > 2 else 0
+    if operator in chains.RULES:
+        return chains.scratch(call)
+    return _windows(call, made) if operator in _CONVOLUTIONS else 0
+
+
+def _windows(call: Call, made: Sized) -> int:
+    """Bytes of a row's windows side by side; of Conv a few, where a channel has more places than there are channels."""
+    operator = call.node.operator
+    if operator == "Conv" and math.prod(made.shape[2:]) >= made.shape[1]:
+        return _SEGMENT
+    places = call.given(0).shape[2:] if operator == "ConvTranspose" else made.shape[2:]
+    weights = call.given(3 if operator == "QLinearConv" else 1)
+    return 4 * math.prod(places) * math.prod(weights.shape[1:])
+
+
+def _table(call: Call, made: Sized) -> int:
+    """Bytes of what cubic resampling keeps of a channel: each output row looks at four of the input."""
+    rows = min(call.given(0).shape[-2] + 4, 4 * made.shape[-2])
+    return _CUBIC_ENTRY * made.shape[-1] * rows
 
 
 def _cubic(call: Call) -> bool:
