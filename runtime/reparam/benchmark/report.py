@@ -349,15 +349,19 @@ def read_report(path: Path) -> Report:
 
     Raises:
         InputNotFound: no such file.
-        InputError: not a report, or one of another version; or a text or number in it that no report may hold.
+        InputError: no file, not a report, or one of another version; or a text or number in it that no report may hold.
     """
     try:
         report = msgspec.json.decode(read_regular(path, most=_LARGEST), type=Report)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such report; write one with reparam benchmark BUNDLE --out {path}") from None
-    except (msgspec.DecodeError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: not a report of this version of reparam benchmark: {reason}; run it again") from None
+    except OSError as error:
+        reason = (
+            "is a folder" if isinstance(error, IsADirectoryError) else f"cannot be read ({error.strerror or error})"
+        )
+        raise InputError(f"{path}: {reason}; give the report that reparam benchmark --out wrote") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InputError(f"{path}: not a report of this version of reparam benchmark: {error}; run it again") from None
     if (fault := unfit(report)) is not None:
         raise InputError(f"{path}: not a report that reparam benchmark wrote: {fault}; run it again")
     return report
