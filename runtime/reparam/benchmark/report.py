@@ -166,8 +166,10 @@ class Offline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rate of queries that was tried: asked is that of the schedule, issued the one that was really offered.
 
+    answered is their number over the time until the last answer; None in reports that are older than this figure.
     Latency counts from the moment at which the schedule has a query come, whether or not anyone was free to take it.
-    held says that the percentile stayed under the bound and the rate within 2 % of the one asked for.
+    held says that the percentile stayed under the bound, the rate issued within 2 % of the one asked for, and the rate
+    answered no more than 5 % below it.
     """
 
     asked: Rate
@@ -176,6 +178,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     p50_ns: Nanoseconds
     p99_ns: Nanoseconds
     held: bool
+    answered: Rate | None = None
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
