@@ -100,7 +100,7 @@ def _batch(report: Report) -> Answer | None:
         memory = arm.fresh.host_peak_bytes if arm.fresh else None
         held = f", {memory / 2**20:.0f} MiB at the peak" if memory else ""
         over = f", {found[batch] / found[least]:.1f} times those of {least}" if batch != least else ""
-        loose = "" if settled(batch, arm) and settled(least, arm) else ", not settled"
+        loose = "" if all(settled(each, arm) for each in found) else ", not settled"  # the choice is among all of them
         told.append(f"{batch} for {operation} ({found[batch]:,.0f} rows/s by {arm.name}{over}{loose}{held})")
         numbers[operation] = float(batch)
     answer = f"Of those tried, {'; '.join(told)}."

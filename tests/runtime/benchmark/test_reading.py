@@ -176,6 +176,9 @@ def test_a_figure_is_doubted_where_a_point_of_either_side_did_not_settle_and_now
         assert found.answer.count("not settled") == 1
     found = answer(with_arms(example, loosened(arm_of(example, "encode.cpu.int8.numpy.t2"), 8)), "Is int8 worth it?")
     assert "not settled" not in found.answer  # no figure of it is at batch 8
+    best = loosened(arm_of(example, "decode.cpu.int8.pinned.t2"), 8)
+    told = answer(with_arms(example, best), "Which batch?").answer.split("; ")
+    assert [", not settled, " in each for each in told] == [False, True, False]  # it was chosen against batch 8 too
     slow = with_cuda(example, dict.fromkeys((1, 8, 64, 256), 0.5))
     found = answer(with_arms(slow, loosened(slow.arms[-1], 8)), "Which device?")
     assert found.answer == "The GPU does not pay up to batch 256 in encode (not settled), copies included."
