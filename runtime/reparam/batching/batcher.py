@@ -174,7 +174,7 @@ class Batcher:
         return self._runner.stats()
 
     def close(self, *, drain: bool = True) -> None:
-        """Lets no call in any more, and returns once the thread has ended; closing twice is fine.
+        """Lets no call in any more, nor into a `with` block, and returns once the thread ended; closing twice is fine.
 
         Args:
             drain: answer the calls that wait; False refuses them with `ClosedError`. A batch that runs is always ended.
@@ -182,6 +182,7 @@ class Batcher:
         self._runner.close(drain=drain)
 
     def __enter__(self) -> Self:
+        self._runner.check_open()
         return self
 
     def __exit__(

@@ -51,8 +51,7 @@ class CallQueue:
             InputError: there never is room for so many rows.
         """
         with self._lock:
-            if self._closing:
-                raise ClosedError("this batcher is closed; make another")
+            self.check_open()
             if self._rows + call.rows > self._max_queue:
                 raise self._refusal(call.rows)
             queue = self._waiting.get(call.kind)
@@ -63,6 +62,11 @@ class CallQueue:
             if 0 < self._wanted <= self._rows:
                 self._wanted = 0
                 self._wake.notify()
+
+    def check_open(self) -> None:
+        """`ClosedError` once the queue was closed."""
+        if self._closing:
+            raise ClosedError("this batcher is closed; make another")
 
     def _refusal(self, rows: int) -> Exception:
         if rows > self._max_queue:

@@ -62,6 +62,11 @@ class Runner:
                 self._queue.drop(call)
         return call.answer()
 
+    def check_open(self) -> None:
+        """`ClosedError` once it was closed, and in a forked child."""
+        self._check_process()
+        self._queue.check_open()
+
     def stats(self) -> BatcherStats:
         """What was done so far, and what waits."""
         return self._queue.stats()

@@ -3,18 +3,22 @@
 from typing import Final
 
 from reparam.benchmark.plan import OWN_PATHS
-from reparam.benchmark.ratios import beside, best, rates, timed, times, worse
+from reparam.benchmark.promise import promise
+from reparam.benchmark.ratios import beside, best, doubt, rates, settled, timed, times, worse
 from reparam.benchmark.report import Answer, Arm, Report
 
 _SAME: Final = ("operation", "device", "threads")
 
 
 def answers_of(report: Report) -> tuple[Answer, ...]:
-    """Which device, precision, batch, path, threads; against others; what a service meets; what to believe."""
+    """Which device, precision, batch, path, threads; against others; what a service meets; what to believe.
+
+    A figure that rests on a point whose visits did not agree says so where it stands.
+    """
     precisions = [_precision(report, each) for each in report.settings.precisions if each != "fp32"]
     others = [_other(report, path) for path in report.settings.paths if path not in OWN_PATHS]
     found = [_device(report), *precisions, _batch(report), _path(report), _threads(report)]
-    return tuple(each for each in (*found, *others, _service(report), _belief(report)) if each is not None)
+    return tuple(each for each in (*found, *others, promise(report), _belief(report)) if each is not None)
 
 
 def _device(report: Report) -> Answer:
@@ -31,11 +35,13 @@ def _device(report: Report) -> Answer:
         cpu, card = best([arm for arm in plain if arm.device == "cpu"]), best([a for a in plain if a.device in cards])
         if cpu is None or card is None or not (found := times(card, cpu)):
             continue
+        loose = not all(settled(batch, card, cpu) for batch in found)
         pays = next((batch for batch in found if all(found[more] > 1 for more in found if more >= batch)), None)
         if pays is None:
-            told.append(f"does not pay up to batch {max(found)} in {operation}")
+            told.append(f"does not pay up to batch {max(found)} in {operation}{' (not settled)' if loose else ''}")
         else:
-            told.append(f"pays from batch {pays} on in {operation} ({found[max(found)]:.1f} times at {max(found)})")
+            most = f"{found[max(found)]:.1f} times at {max(found)}{', not settled' if loose else ''}"
+            told.append(f"pays from batch {pays} on in {operation} ({most})")
             numbers[f"{operation}_from_batch"] = float(pays)
     if told:
         return Answer(question=question, answer=f"The GPU {', '.join(told)}, copies included.", numbers=numbers)
@@ -54,9 +60,10 @@ def _precision(report: Report, precision: str) -> Answer:
     mine, plain = (timed(report, path="numpy", precision=each) for each in (precision, "fp32"))
     told: list[str] = []
     numbers: dict[str, float] = {}
-    for arm, found in beside(mine, plain, *_SAME):
+    for arm, other, found in beside(mine, plain, *_SAME):
         batch = max(found)
-        told.append(f"{found[batch]:.2f} times the rows of fp32 in {_where(arm, report)} at batch {batch}")
+        where = f"{_where(arm, report)} at batch {batch}{doubt(batch, arm, other)}"
+        told.append(f"{found[batch]:.2f} times the rows of fp32 in {where}")
         numbers[f"{arm.name}@{batch}"] = found[batch]
     if not told:
         return Answer(question=question, answer=f"It was not timed: {arms[0].reason if arms else 'see its arms'}.")
@@ -93,7 +100,8 @@ def _batch(report: Report) -> Answer | None:
         memory = arm.fresh.host_peak_bytes if arm.fresh else None
         held = f", {memory / 2**20:.0f} MiB at the peak" if memory else ""
         over = f", {found[batch] / found[least]:.1f} times those of {least}" if batch != least else ""
-        told.append(f"{batch} for {operation} ({found[batch]:,.0f} rows/s by {arm.name}{over}{held})")
+        loose = "" if all(settled(each, arm) for each in found) else ", not settled"  # the choice is among all of them
+        told.append(f"{batch} for {operation} ({found[batch]:,.0f} rows/s by {arm.name}{over}{loose}{held})")
         numbers[operation] = float(batch)
     answer = f"Of those tried, {'; '.join(told)}."
     return Answer(question="Which batch?", answer=answer, numbers=numbers) if told else None
@@ -109,10 +117,10 @@ def _path(report: Report) -> Answer | None:
         if path not in OWN_PATHS or path == "numpy":
             continue
         parts: list[str] = []
-        for arm, found in beside(timed(report, path=path, precision="fp32"), plain, *_SAME):
+        for arm, other, found in beside(timed(report, path=path, precision="fp32"), plain, *_SAME):
             least = min(found)
             at = "" if least == smallest else f" at batch {least}"
-            parts.append(f"{found[least]:.2f} in {_where(arm, report)}{at}")
+            parts.append(f"{found[least]:.2f} in {_where(arm, report)}{at}{doubt(least, arm, other)}")
             numbers[f"{arm.name}@{least}"] = found[least]
         told += [f"{path} gives so many times the rows of numpy: {', '.join(parts)}"] if parts else []
     at = f"At batch {smallest}"
@@ -131,7 +139,7 @@ def _threads(report: Report) -> Answer | None:
             continue
         for batch in dict.fromkeys((min(shared), max(shared))):
             most = max(found, key=lambda each: found[each][batch])
-            told.append(f"{most} for {operation} at batch {batch}")
+            told.append(f"{most} for {operation} at batch {batch}{doubt(batch, *arms)}")
             numbers[f"{operation}@{batch}"] = float(most)
     return Answer(question="How many threads?", answer=f"{', '.join(told)}.", numbers=numbers) if told else None
 
@@ -142,9 +150,10 @@ def _other(report: Report, path: str) -> Answer | None:
     told: list[str] = []
     numbers: dict[str, float] = {}
     theirs = timed(report, path=path, precision="fp32")
-    for arm, found in beside(timed(report, path="numpy", precision="fp32"), theirs, *_SAME):
+    for arm, other, found in beside(timed(report, path="numpy", precision="fp32"), theirs, *_SAME):
         ends = list(dict.fromkeys((min(found), max(found))))
-        told.append(f"{_where(arm, report)} {' and '.join(f'{found[batch]:.2f} at batch {batch}' for batch in ends)}")
+        both = (f"{found[batch]:.2f} at batch {batch}{doubt(batch, arm, other)}" for batch in ends)
+        told.append(f"{_where(arm, report)} {' and '.join(both)}")
         numbers |= {f"{arm.name}@{batch}": found[batch] for batch in ends}
     if told:
         answer = f"onnxruntime gives so many times the rows of {path}: {', '.join(told)}."
@@ -154,34 +163,6 @@ def _other(report: Report, path: str) -> Answer | None:
         return None
     reason = arms[0].reason or next((point.reason for point in arms[0].points if point.reason), "no time was left")
     return Answer(question=question, answer=f"It was not timed: {reason}.")
-
-
-def _service(report: Report) -> Answer | None:
-    """The highest rate of Server for each operation, and by which arm; those that held none, or were not tried."""
-    held: list[str] = []
-    told: list[str] = []
-    numbers: dict[str, float] = {}
-    bound = f"{report.settings.server_bound_ms:g} ms"
-    for operation in report.settings.operations:
-        arms = [(arm, arm.scenarios) for arm in timed(report, operation=operation) if arm.scenarios]
-        rate, name = max(((terms.server.rate, arm.name) for arm, terms in arms if terms.server), default=(None, ""))
-        if rate:
-            held.append(f"{rate:,.0f} a second of {operation} by {name}")
-            numbers[operation] = rate
-        elif rate is not None:
-            told.append(f"no rate of {operation} was held under {bound}")
-        elif arms:
-            reason = next(
-                (terms.missing["server"] for _, terms in arms if "server" in terms.missing), "no time was left"
-            )
-            told.append(f"no rate of {operation} was tried: {reason}")
-    if held:
-        told.insert(0, f"99 % of queries of one row are answered within {bound} at {', '.join(held)}")
-    if not told:
-        return None
-    answer = "; ".join(told)
-    question = "What can a service promise?"
-    return Answer(question=question, answer=f"{answer[0].upper()}{answer[1:]}.", numbers=numbers)
 
 
 def _belief(report: Report) -> Answer:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from reparam.benchmark.report import Floor, Report
+from reparam.benchmark.ratios import doubt
+from reparam.benchmark.report import Arm, Floor, Report
 from reparam.errors import OptionError
 
 _NAME: Final = r"[a-z0-9:.-]+"
@@ -91,11 +92,16 @@ def hold(demand: Demand, report: Report) -> Floor:
     reason: str | None = None
     try:
         arm, found = _rate(report, demand.arm, demand.batch)
-        told = f"{arm} at {demand.batch} gives {found:,.0f} rows/s, wanted is {demand.wanted:,.0f}"
+        loose = doubt(demand.batch, arm)
+        told = f"{arm.name} at {demand.batch} gives {found:,.0f} rows/s{loose}, wanted is {demand.wanted:,.0f}"
         if demand.against is not None:
-            other, base = _rate(report, demand.against, demand.against_batch or demand.batch)
+            against_batch = demand.against_batch or demand.batch
+            other, base = _rate(report, demand.against, against_batch)
             found /= base
-            told = f"{arm} at {demand.batch} gives {found:.2f} times {other}, wanted is {demand.wanted:g}"
+            loose = loose or doubt(against_batch, other)
+            told = (
+                f"{arm.name} at {demand.batch} gives {found:.2f} times {other.name}{loose}, wanted is {demand.wanted:g}"
+            )
         reason = None if found >= demand.wanted else told
     except LookupError as error:
         found, reason = None, str(error.args[0])
@@ -112,8 +118,8 @@ def hold(demand: Demand, report: Report) -> Floor:
     )
 
 
-def _rate(report: Report, name: str, batch: int) -> tuple[str, float]:
-    """The full name of an arm and its rows a second; `LookupError` with the reason where there are none."""
+def _rate(report: Report, name: str, batch: int) -> tuple[Arm, float]:
+    """The arm of a name and its rows a second; `LookupError` with the reason where there are none."""
     arms = {arm.name: arm for arm in report.arms}
     try:
         arm = arms[_one(name, tuple(arms))]
@@ -121,5 +127,5 @@ def _rate(report: Report, name: str, batch: int) -> tuple[str, float]:
         raise LookupError(str(error)) from None
     for point in arm.points:
         if point.batch == batch and point.rows_per_second:
-            return arm.name, point.rows_per_second
+            return arm, point.rows_per_second
     raise LookupError(f"{arm.name}: was not timed at {batch}" + (f": {arm.reason}" if arm.reason else ""))

@@ -1,4 +1,4 @@
-"""Arms of a report beside each other: rows a second, the best of some, and how many times another's."""
+"""Arms of a report beside each other: rows a second, the best of some, how many times another's, and how sure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,13 +27,22 @@ def times(arm: Arm, other: Arm) -> dict[int, float]:
     return {batch: ours[batch] / theirs[batch] for batch in sorted(ours) if batch in theirs}
 
 
-def beside(arms: Sequence[Arm], others: Sequence[Arm], *same: str) -> Iterator[tuple[Arm, dict[int, float]]]:
-    """Each arm with how many times the rows it gives of the first other one that agrees in some attributes."""
+def beside(arms: Sequence[Arm], others: Sequence[Arm], *same: str) -> Iterator[tuple[Arm, Arm, dict[int, float]]]:
+    """Each arm with the first other one that agrees in some attributes, and how many times its rows it gives."""
     for arm in arms:
         other = next((each for each in others if all(getattr(arm, name) == getattr(each, name) for name in same)), None)
-        found = {} if other is None else times(arm, other)
-        if found:
-            yield arm, found
+        if other is not None and (found := times(arm, other)):
+            yield arm, other, found
+
+
+def settled(batch: int, *arms: Arm) -> bool:
+    """Whether the points of all these arms at a batch came under the spread that was wanted."""
+    return all(point.stable for arm in arms for point in arm.points if point.batch == batch)
+
+
+def doubt(batch: int, *arms: Arm) -> str:
+    """What stands behind a figure that rests on a point that did not settle; nothing where all of them did."""
+    return "" if settled(batch, *arms) else " (not settled)"
 
 
 def worse(cost: Cost) -> float | None:

@@ -166,8 +166,10 @@ class Offline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rate of queries that was tried: asked is that of the schedule, issued the one that was really offered.
 
+    answered is their number over the time until the last answer; None in reports that are older than this figure.
     Latency counts from the moment at which the schedule has a query come, whether or not anyone was free to take it.
-    held says that the percentile stayed under the bound and the rate within 2 % of the one asked for.
+    held says that the percentile stayed under the bound, the rate issued within 2 % of the one asked for, and the rate
+    answered no more than 5 % below it.
     """
 
     asked: Rate
@@ -176,6 +178,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     p50_ns: Nanoseconds
     p99_ns: Nanoseconds
     held: bool
+    answered: Rate | None = None
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -349,15 +352,19 @@ def read_report(path: Path) -> Report:
 
     Raises:
         InputNotFound: no such file.
-        InputError: not a report, or one of another version; or a text or number in it that no report may hold.
+        InputError: no file, not a report, or one of another version; or a text or number in it that no report may hold.
     """
     try:
         report = msgspec.json.decode(read_regular(path, most=_LARGEST), type=Report)
     except FileNotFoundError:
         raise InputNotFound(f"{path}: no such report; write one with reparam benchmark BUNDLE --out {path}") from None
-    except (msgspec.DecodeError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: not a report of this version of reparam benchmark: {reason}; run it again") from None
+    except OSError as error:
+        reason = (
+            "is a folder" if isinstance(error, IsADirectoryError) else f"cannot be read ({error.strerror or error})"
+        )
+        raise InputError(f"{path}: {reason}; give the report that reparam benchmark --out wrote") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InputError(f"{path}: not a report of this version of reparam benchmark: {error}; run it again") from None
     if (fault := unfit(report)) is not None:
         raise InputError(f"{path}: not a report that reparam benchmark wrote: {fault}; run it again")
     return report

@@ -10,12 +10,17 @@ import click
 from reparam.cli.common import PATH, bundle_argument, progress, trust_option
 
 
-def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001  click's signature
-    """The values between commas."""
-    return tuple(each.strip() for each in value.split(",") if each.strip())
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The values between commas, none where the option was left out; an empty one is a usage error."""
+    found = () if value is None else tuple(each.strip() for each in value.split(","))
+    if "" in found:
+        raise click.BadParameter(
+            f"{value!r} has an empty entry; give each a value, or leave the option out", ctx, param
+        )
+    return found
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
     """The same as whole numbers; others are a usage error."""
     try:
         return tuple(map(int, _names(ctx, param, value)))
@@ -29,37 +34,29 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[in
     "--devices",
     callback=_names,
     metavar="A,B",
-    default="",
     help="cpu, cuda, cuda:N.  [default: cpu,cuda, if it is there]",
 )
 @click.option(
     "--precisions",
     callback=_names,
     metavar="A,B",
-    default="",
     help="fp32, fp16, int8.  [default: those it has, and int8]",
 )
 @click.option(
     "--paths",
     callback=_names,
     metavar="A,B",
-    default="",
     help="numpy, pinned, device, cuda-graph.  [default: numpy,pinned; of a card all but pinned]",
 )
-@click.option(
-    "--operations", callback=_names, metavar="A,B", default="", help="encode, decode, reconstruct.  [default: all]"
-)
+@click.option("--operations", callback=_names, metavar="A,B", help="encode, decode, reconstruct.  [default: all]")
 @click.option(
     "--batches",
     callback=_numbers,
     metavar="N,N",
-    default="",
     help="Rows of a call.  [default: 1,8,64,256; 1,8,256 with --quick]",
 )
-@click.option(
-    "--threads", callback=_numbers, metavar="N,N", default="", help="Of a session.  [default: all this process may use]"
-)
-@click.option("--against", callback=_names, metavar="A,B", default="", help="Other libraries: torch, torch-compile.")
+@click.option("--threads", callback=_numbers, metavar="N,N", help="Of a session.  [default: all this process may use]")
+@click.option("--against", callback=_names, metavar="A,B", help="Other libraries: torch, torch-compile.")
 @click.option("--run", type=PATH, help="Training run for --against, where the bundle's graphs do not tell the net.")
 @click.option("--quick", is_flag=True, help="Half a minute, numpy to numpy only.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="About how long.  [default: 170; 22 with --quick]")

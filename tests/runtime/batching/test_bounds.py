@@ -95,6 +95,8 @@ def test_closing_answers_what_waits_and_lets_nobody_in(
         assert len(call.result(LONG).mean) == 1
     closing.result(LONG)
     batcher.close()
+    with pytest.raises(ClosedError, match=r"^this batcher is closed; make another$"), batcher:
+        pytest.fail("a closed batcher was entered")
     assert len(vae.encode(x[:1]).mean) == 1  # the model is still open
 
 
@@ -175,6 +177,11 @@ with reparam.Batcher(vae) as batcher:
             batcher.close()
             if not str(error).startswith("this batcher's thread is in the process that made it"):
                 os._exit(2)
+        try:
+            batcher.__enter__()
+            os._exit(4)
+        except reparam.errors.ClosedError:
+            pass
         with reparam.Batcher(vae) as own:
             os._exit(0 if len(own.encode(x, timeout=60).mean) == 1 else 3)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(batcher.encode(x).mean))

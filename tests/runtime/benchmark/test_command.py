@@ -182,7 +182,7 @@ def test_an_old_report_that_is_a_pipe_is_refused_at_once(folder: Path, tmp_path:
     os.mkfifo(tmp_path / "old.json")
     done = cli("benchmark", folder, "--compare", tmp_path / "old.json")
     assert (done.code, done.out) == (4, "")
-    assert "not a report of this version of reparam benchmark: not a regular file" in done.err
+    assert "old.json: cannot be read (not a regular file); give the report that reparam benchmark --out" in done.err
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(

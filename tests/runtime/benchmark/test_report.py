@@ -101,6 +101,12 @@ def test_a_report_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_
         read_report(tmp_path / "none.json")
 
 
+def test_a_folder_in_place_of_a_report_is_said_to_be_one_with_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_report(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: is a folder; give the report that reparam benchmark --out wrote"
+
+
 def test_the_percentiles_are_those_that_numpy_finds_in_the_samples_of_the_json_alone() -> None:
     document = json.loads(EXAMPLE.read_bytes())
     points = [point for arm in document["arms"] for point in arm["points"] if point["latency"]]

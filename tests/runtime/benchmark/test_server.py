@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reparam.benchmark.report import Server
-from reparam.benchmark.server import HONEST, find_rate, offer, schedule
+from reparam.benchmark.server import BEHIND, HONEST, find_rate, offer, schedule
 
 
 def test_a_schedule_has_exactly_its_rate_and_exponential_gaps() -> None:
@@ -97,6 +97,24 @@ def test_a_server_slower_than_the_bound_has_no_rate(hands: Any) -> None:
     )
     assert server.rate == 0
     assert server.latencies_ns == ()
+
+
+@pytest.mark.parametrize("bound_ns", [1e7, 1e9, 1e12])
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
+def test_a_rate_beyond_what_the_server_can_do_never_holds_however_short_the_trials_are(
+    bound_ns: float, seconds: float, hands: Any
+) -> None:
+    hands.reading = 5000
+    server = found(
+        find_rate(
+            hands.call(1_000_000), capacity=1000, most=1, bound_ns=bound_ns, seed=0, seconds=seconds, clock=hands.clock
+        )
+    )
+    assert 0 < server.rate < 1000 / (1 - BEHIND)
+    for trial in server.trials:
+        assert trial.answered is not None
+        assert trial.answered < 1000
+        assert not trial.held or trial.answered >= trial.asked * (1 - BEHIND)
 
 
 def test_where_a_hundred_queries_take_too_long_the_reason_is_told(hands: Any) -> None:
