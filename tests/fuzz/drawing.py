@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from reparam.bundle.operators import OPERATORS, Attribute
 from reparam.bundle.outline import BOOL, FLOAT32, INT64, INTEGERS, LETTERS, SIZES, Node, Tensor
+from reparam.bundle.sizes.costs import work
 from reparam.bundle.sizes.sized import Call, Sized, known
 from reparam.bundle.sizes.walk import RULES
-from reparam.bundle.sizes.costs import work
 from reparam.testing import messages
 from reparam.testing.messages import Value, message
 

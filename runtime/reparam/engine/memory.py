@@ -127,8 +127,8 @@ def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
         group: one below it, None for this process's own; a limit of any group above it holds too.
     """
     second, first = _limit_files(root, group)
-    found = [limit for file in second if (limit := _limit(file))] or [_limit(first)]
-    return min([_machine(), *filter(None, found)])
+    limits = [*filter(None, map(_limit, second))] or [*filter(None, [_limit(first)])]
+    return min([_machine(), *limits])
 
 
 @functools.cache  # a process stays in its group
