@@ -1,11 +1,15 @@
 """What all tests share; those marked `gpu` are skipped, with what is missing, where no card starts."""
 
 import functools
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# a shell's background job is started deaf to Ctrl-C, and so would be what the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
