@@ -63,6 +63,13 @@ def test_any_rows_of_a_file_are_those_of_its_array(
         assert found.stand_in().shape == shape
 
 
+@pytest.mark.parametrize("header", ["{{},},", "{[]: 1}", "{'descr', {}}", "{**{}}", "1 +", "f'{1}'"])
+def test_a_header_that_is_no_plain_dictionary_is_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "x.npy").write_bytes(raw(header.encode()))
+    with pytest.raises(InputError, match=r"x\.npy: .*its header is no plain dictionary"):
+        npy.read(tmp_path / "x.npy")
+
+
 @pytest.mark.parametrize("shape", [(0, 2**40), (0, 2**20, 2**20), (2**40, 0)])
 def test_a_header_that_promises_many_columns_of_nothing_costs_nothing(tmp_path: Path, shape: tuple[int, ...]) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}, }}\n"

@@ -41,7 +41,7 @@ def read_header(file: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     text = file.read(struct.unpack(form, size)[0])
     try:
         header: object = ast.literal_eval(text.decode("utf-8").strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise ValueError("its header is no plain dictionary") from None
     header = cast("dict[str, object]", header) if isinstance(header, dict) else {}
     if set(header) != {"descr", "fortran_order", "shape"}:
