@@ -176,7 +176,7 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
         self._pool.close()
 
     def __enter__(self) -> Self:
-        self._rows.pair  # noqa: B018  ClosedError
+        _ = self._rows.pair  # ClosedError
         return self
 
     def __exit__(

@@ -76,8 +76,8 @@ def scale(arms: Sequence[Measured], feeds: Feeds, reference: VAE, *, seconds: fl
 
     most = max(largest, _MOST_BYTES // feeds.x[:1].nbytes)
     rows = {n * largest: feeds.first(n * largest) for n in CHUNKS if n * largest <= most}
-    so_far: Advance = lambda done: advance(part * done)  # noqa: E731  a share of a share
-    for arm, found in _times(plain, rows, cost=of_rows, seconds=part * seconds, advance=so_far):
+    found_of = _times(plain, rows, cost=of_rows, seconds=part * seconds, advance=lambda done: advance(part * done))
+    for arm, found in found_of:
         arm.scaling += (fit("rows", list(found), list(found.values())),)
     if not sizes:
         return
@@ -88,8 +88,10 @@ def scale(arms: Sequence[Measured], feeds: Feeds, reference: VAE, *, seconds: fl
         return arm.costs[least] * n // (usual * least)
 
     sized = {math.prod(size): feeds_of(reference, 1, size) for size in sizes}
-    so_far = lambda done: advance(part + (1 - part) * done)  # noqa: E731
-    for arm, found in _times(plain, sized, cost=of_pixels, seconds=part * seconds, advance=so_far):
+    found_of = _times(
+        plain, sized, cost=of_pixels, seconds=part * seconds, advance=lambda done: advance(part + (1 - part) * done)
+    )
+    for arm, found in found_of:
         values, times = [sized[n].z.size for n in found], list(found.values())
         arm.scaling += (fit("image", list(found), times), fit("latent", values, times))
 

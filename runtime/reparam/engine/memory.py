@@ -132,19 +132,18 @@ def machine_memory(root: Path = CGROUP, group: str | None = None) -> int:
 
 
 @functools.cache  # a process stays in its group
-def _limit_files(root: Path, group: str | None) -> tuple[list[str], str]:
+def _limit_files(root: Path, group: str | None) -> tuple[list[Path], Path]:
     """Where the limits of a group and those above it stand in v2, and where v1 has it."""
     if group is None:
         group = own_group() if root == CGROUP else "/"
     folders = [root.joinpath(*part.parts[1:]) for part in (PurePosixPath(group), *PurePosixPath(group).parents)]
-    return [str(folder / "memory.max") for folder in folders], str(root / "memory" / "memory.limit_in_bytes")
+    return [folder / "memory.max" for folder in folders], root / "memory" / "memory.limit_in_bytes"
 
 
-def _limit(file: str) -> int | None:
+def _limit(file: Path) -> int | None:
     """The number of bytes in a file; None where there is no file, or none in it, such as "max"."""
     try:
-        with open(file, "rb") as opened:  # noqa: PTH123  at each load
-            found = int(opened.read())
+        found = int(file.read_bytes())
     except (OSError, ValueError):
         return None
     return found if found > 0 else None

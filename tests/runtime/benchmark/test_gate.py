@@ -170,7 +170,7 @@ def test_a_device_that_fails_to_start_in_the_open_is_missing_where_nobody_named_
 
     real = onnxruntime.InferenceSession
 
-    class Failing(real):  # type: ignore[misc,valid-type]
+    class Failing(real):  # type: ignore[misc,valid-type]  # onnxruntime's class has no types
         def __init__(self, data: bytes, options: Any, providers: list[Any], **more: Any) -> None:
             if providers[0][0] == CUDA:
                 raise RuntimeError("no CUDA-capable device is detected")
