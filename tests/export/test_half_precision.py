@@ -1,7 +1,9 @@
 """fp16 keeps in float32 what half precision cannot hold: found in the ranges of values, held by the reference."""
 
+import importlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,6 +64,42 @@ def test_without_the_range_check_the_same_model_overflows() -> None:
         OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
         (found,) = ReferenceEvaluator(half).run(None, {"x": x})
     assert not np.allclose(found, np.tanh(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("casts", [1, 2], ids=["as installed", "as before 1.32"])
+def test_a_half_value_that_two_float32_nodes_read_is_cast_once(casts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    converter = importlib.import_module("onnxruntime.transformers.float16")
+    convert = converter.convert_float_to_float16
+
+    def older(*given: Any, **options: Any) -> onnx.ModelProto:
+        found: onnx.ModelProto = convert(*given, **options)
+        again = [node for node in found.graph.node if node.name.endswith("_cast_to_fp32_node")]
+        assert again
+        found.graph.node.extend(again * (casts - 1))
+        return found
+
+    monkeypatch.setattr(converter, "convert_float_to_float16", older)
+    names = ("one", "two")
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], name="before"),
+        *(helper.make_node("MatMul", ["a", f"w_{each}"], [f"big_{each}"], name=f"up_{each}") for each in names),
+        *(helper.make_node("Tanh", [f"big_{each}"], [each], name=f"after_{each}") for each in names),
+    ]
+    value = helper.make_tensor_value_info
+    wide = [numpy_helper.from_array(np.eye(3, dtype=np.float32) * np.float32(1e6), f"w_{each}") for each in names]
+    shape = ["batch", 3]
+    graph = helper.make_graph(
+        nodes,
+        "decoder",
+        [value("x", TensorProto.FLOAT, shape)],
+        [value(each, TensorProto.FLOAT, shape) for each in names],
+        wide,
+    )
+    x = np.random.default_rng(2).random((8, 3), np.float32)
+    found, _ = halve(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), [{"x": x}])
+    onnx.checker.check_model(found, full_check=True)
+    for half in ReferenceEvaluator(found).run(None, {"x": x}):
+        np.testing.assert_allclose(half, np.tanh(x * 1e6), atol=1e-3)
 
 
 def test_values_that_fit_are_all_halved() -> None:

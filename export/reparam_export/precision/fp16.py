@@ -57,10 +57,16 @@ def halve(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> tuple[onnx.ModelPro
         keep_io_types=True,
         node_block_list=sorted({*unsafe, *_reparameterisation(model)}),
     )
+    _once(found)
     onnx_model = tool("transformers.onnx_model").OnnxModel
     onnx_model.graph_topological_sort(found.graph, is_deterministic=True)  # new casts stand at the end
     _join_casts(found)
     return found, len(unsafe)
+
+
+def _once(model: onnx.ModelProto) -> None:
+    """Leaves one of nodes that give the same value: onnxruntime before 1.32 adds a value's cast for each of its readers."""
+    set_nodes(model, list({node.output[0]: node for node in model.graph.node}.values()))
 
 
 def _join_casts(model: onnx.ModelProto) -> None:
