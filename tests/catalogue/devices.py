@@ -4,6 +4,9 @@ import contextlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 from catalogue.row import Place, Row
@@ -23,19 +26,19 @@ def without_cuda(_: Place) -> Iterator[None]:
 @contextlib.contextmanager
 def wheels(*names: str) -> Iterator[None]:
     """These wheels of onnxruntime are installed, as far as anybody can see, and nothing has imported one."""
-    real = importlib.metadata.version
+    real = importlib.metadata.distribution
 
-    def version(name: str) -> str:
+    def distribution(name: str) -> Any:
         if name.startswith("onnxruntime"):
             if name not in names:
                 raise importlib.metadata.PackageNotFoundError(name)
-            return "1.31.1"
+            return SimpleNamespace(version="1.31.1", locate_file=Path)
         return real(name)
 
     hidden = {name: None for name in list(sys.modules) if name.partition(".")[0] == "onnxruntime"} | {
         "onnxruntime": None
     }
-    with mock.patch.dict(sys.modules, hidden), mock.patch.object(importlib.metadata, "version", version):
+    with mock.patch.dict(sys.modules, hidden), mock.patch.object(importlib.metadata, "distribution", distribution):
         yield
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import reparam
-from reparam.errors import DeviceUnavailable, MissingExtra, OptionError
+from reparam.errors import DeviceUnavailable, OptionError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -196,28 +196,6 @@ def test_telemetry_is_switched_off_also_where_the_program_imported_onnxruntime_b
     reparam.load(small, device="cpu")
     assert calls
     assert set(calls) == {"off"}
-
-
-def test_a_missing_wheel_is_named_with_the_line_that_mends_it(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import metadata
-
-    def not_found(name: str) -> str:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(metadata, "version", not_found)
-    with pytest.raises(MissingExtra, match=r"^onnxruntime is not installed; pip install 'reparam\[cpu\]', or ") as e:
-        reparam.load(small, device="cpu")
-    assert isinstance(e.value, ImportError)
-
-
-def test_two_wheels_are_refused_with_the_lines_that_mend_them(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import metadata
-
-    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
-    monkeypatch.setattr(metadata, "version", lambda _: "1.0")
-    with pytest.raises(MissingExtra, match=r"both installed .*; pip uninstall -y onnxruntime onnxruntime-gpu, then"):
-        reparam.load(small, device="cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "Cuda", "cuda0", "cuda:x", "cuda:1000", "tpu", ""])

@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -13,14 +15,22 @@ WHEELS: Final = ("onnxruntime", "onnxruntime-gpu")
 
 
 def installed_wheels() -> dict[str, str]:
-    """Versions of the onnxruntime wheels that are installed, by name."""
-    found: dict[str, str] = {}
+    """Versions of the onnxruntime wheels that an import takes, by name: one, unless both lie in one folder.
+
+    Of wheels in two folders, such as one of PYTHONPATH and the environment's own, the first on sys.path is taken.
+    """
+    found: dict[str, importlib.metadata.Distribution] = {}
     for name in WHEELS:
         try:
-            found[name] = importlib.metadata.version(name)
+            found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    folders = {name: Path(str(wheel.locate_file(""))).resolve() for name, wheel in found.items()}
+    if len(set(folders.values())) == 2:
+        spec = importlib.util.find_spec("onnxruntime")
+        taken = Path(spec.origin).parents[1].resolve() if spec and spec.origin else None
+        found = {name: wheel for name, wheel in found.items() if folders[name] == taken} or found
+    return {name: wheel.version for name, wheel in found.items()}
 
 
 def import_onnxruntime() -> ModuleType:
@@ -30,7 +40,7 @@ def import_onnxruntime() -> ModuleType:
     program imported it earlier, it is switched off through its own function.
 
     Raises:
-        MissingExtra: neither wheel is installed, or both are (they share one folder and overwrite each other).
+        MissingExtra: neither wheel is installed, or both are, in one folder, where they overwrite each other.
     """
     loaded = sys.modules.get("onnxruntime")
     if isinstance(loaded, ModuleType):
