@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from reparam.errors import OptionError
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "benchmarks" / "gpu"
 
@@ -79,7 +81,9 @@ def test_what_pytest_says_is_counted(tmp_path: Path, form: Any) -> None:
     assert commands.read_tests(told) == wanted
 
 
-def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_name(form: Any) -> None:
+@pytest.fixture
+def report(form: Any) -> Any:
+    """One model on a card."""
     from reparam.benchmark.report import Card, Machine
 
     machine = Machine(
@@ -112,9 +116,16 @@ def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_n
         arms=arms,
     )
     model = form.Measured(
-        name="some", id="0", input=(2,), latent=(1,), parameters=3, device_bytes={"fp16": 5 * 2**20}, groups=(group,)
+        name="some",
+        id="0",
+        input=(2,),
+        latent=(1,),
+        parameters=3,
+        compiled="max-autotune",
+        device_bytes={"fp16": 5 * 2**20},
+        groups=(group,),
     )
-    report = form.GpuReport(
+    return form.GpuReport(
         started="2026-01-01T00:00:00Z",
         device="cuda",
         quick=False,
@@ -124,6 +135,9 @@ def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_n
         tests=form.Tests(passed=1, failed=("one: it broke",), skipped=()),
         models=(model,),
     )
+
+
+def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_name(form: Any, report: Any) -> None:
     page = form.page(report)
     for line in (
         "Some Card, driver 580.1, 80 GiB",
@@ -131,7 +145,39 @@ def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_n
         "Tests: 1 passed, 1 failed, 0 skipped\n- one: it broke",
         "A large copy moves 2e+03 GB/s; products do 900 in fp16 Tflop/s (TF32 off).",
         "Memory on the card after the largest batch: fp16 5 MiB.",
+        "in the same rounds; torch-compile is of mode max-autotune.",
         "cuda-graph 2 (0.25); torch 8; torch-compile not timed: it does not compile | 0.001 | 0.002 |",
     ):
         assert line in page
     assert "dry run" not in page
+
+
+def test_a_report_is_added_to_one_of_the_same_card_and_versions_alone(tmp_path: Path, form: Any, report: Any) -> None:
+    place = tmp_path / "gpu-report.json"
+    form.write(report, tmp_path)
+    empty = msgspec.structs.replace(report, models=(), tests=None)
+    more = form.added(empty, place)
+    assert (more.models, more.tests) == (report.models, report.tests)
+    again = msgspec.structs.replace(report.models[0], notes=("measured again",))
+    other = msgspec.structs.replace(again, name="other")
+    assert form.with_model(form.with_model(more, again), other).models == (again, other)
+    newer = msgspec.structs.replace(empty, versions={"onnxruntime-gpu": "2.0"})
+    with pytest.raises(OptionError, match=r"^--add: .*gpu-report.json was measured with other versions \(.*1.0.*2.0"):
+        form.added(newer, place)
+    place.write_text("{}")
+    with pytest.raises(OptionError, match=r"^--add: .*gpu-report.json: not a report of a card \(.*\); leave --add out"):
+        form.added(empty, place)
+
+
+def test_a_model_that_is_none_is_refused_with_the_names_of_all(tmp_path: Path) -> None:
+    done = run("--device", "cpu", "--skip-tests", "--models", "mnist,cats", "--out", tmp_path, "--work", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --models: 'cats' is none of mnist, digits, conv64, kl512\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_time_left_writes_a_report_without_models(tmp_path: Path, form: Any) -> None:
+    done = run("--device", "cpu", "--quick", "--skip-tests", "--minutes", 0, "--out", tmp_path, "--work", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["no time is left for mnist", "no time is left for kl64-32"]
+    assert msgspec.json.decode((tmp_path / "gpu-report.json").read_bytes(), type=form.GpuReport).models == ()

@@ -9,8 +9,11 @@ The second runs the same code without a card, on smaller models. Exit code 5 whe
 
 import argparse
 import datetime as dt
+import math
 import platform
 import sys
+import time
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from reparam.benchmark.identity import load_average, machine
 from reparam.engine.device import Device, missing_for_cuda
 from reparam.engine.probe import probe
 from reparam.engine.wheel import installed_wheels
-from reparam.errors import ReparamError
+from reparam.errors import OptionError, ReparamError
 from reparam.files.atomic import check_place
 
 _NEEDED = ("torch", "onnx", "onnxscript", "diffusers", "pytest", "pytest-timeout")
@@ -65,32 +68,63 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller models, less time")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the report")
     parser.add_argument("--work", type=Path, default=Path("build/gpu"), help="folder of bundles, which are made once")
-    parser.add_argument("--seconds", type=float, default=None, help="of each group of arms")
-    parser.add_argument("--compile", default=None, help="mode of torch.compile; none to leave it out")
-    parser.add_argument("--skip-tests", action="store_true")
     parser.add_argument("--models", default="", help="names with commas between them, such as mnist,conv64; all")
+    parser.add_argument("--seconds", type=float, default=None, help="of each group of arms; 2")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which nothing more is begun; no limit")
+    parser.add_argument("--compile", default=None, help="mode of torch.compile; none to leave it out; the model's own")
+    parser.add_argument("--skip-tests", action="store_true")
+    parser.add_argument("--add", action="store_true", help="to the report that lies in --out, of the same card")
+    parser.add_argument("--prepare", action="store_true", help="make the models' bundles and end; needs no card")
     return parser.parse_args()
+
+
+def chosen(names: str, known: Collection[str]) -> list[str]:
+    """The models that are named, all where none is.
+
+    Raises:
+        OptionError: a name that is none of them.
+    """
+    wanted = [name for name in names.split(",") if name] or list(known)
+    if strange := [name for name in wanted if name not in known]:
+        raise OptionError(f"--models: {strange[0]!r} is none of {', '.join(known)}")
+    return wanted
 
 
 def main() -> int:
     options = arguments()
-    if lacking := missing(options.device):
+    if lacking := missing("cpu" if options.prepare else options.device):
         print(f"error: gpu: missing here: {', '.join(lacking)}; docs/gpu.md says how to get it", file=sys.stderr)
         return 5
-    from commands import run_tests
-    from measure import Plan, measured, rates
-    from report import GpuReport, write
+    try:
+        return run(options)
+    except OptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    check_place(options.out / "gpu-report.json")
-    load, started = load_average(), dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+def run(options: argparse.Namespace) -> int:
+    """Everything, once what it needs is there; the exit code."""
+    from commands import run_tests
+    from measure import Plan, makers, measured, rates
+    from report import GpuReport, added, with_model, write
+
     plan = Plan(
         device=options.device,
         quick=options.quick,
         work=options.work,
-        seconds=options.seconds or (0.2 if options.quick else 5.0),
-        mode=options.compile or ("none" if options.quick else "max-autotune"),
+        seconds=options.seconds or (0.2 if options.quick else 2.0),
+        mode=options.compile or ("none" if options.quick else None),
+        end=time.monotonic() + 60 * options.minutes,
     )
+    wanted = chosen(options.models, makers(plan))
+    if options.prepare:
+        for name in wanted:
+            print(makers(plan)[name]().bundle)
+        return 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    place = options.out / "gpu-report.json"
+    check_place(place)
+    load, started = load_average(), dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     report = GpuReport(
         started=started,
         device=options.device,
@@ -98,14 +132,17 @@ def main() -> int:
         machine=machine(load),
         versions=versions(),
         rates=rates(plan),
-        tests=None if options.skip_tests else run_tests(options.work),
+        tests=None,
         models=(),
     )
-    wanted = [name for name in options.models.split(",") if name]
-    for model in measured(plan, report.rates, wanted):
-        report = msgspec.structs.replace(report, models=(*report.models, model))
-        write(report, options.out)  # after each, so that a run that is cut short leaves what it found
+    if options.add:
+        report = added(report, place)
+    if not options.skip_tests:
+        report = msgspec.structs.replace(report, tests=run_tests(options.work))
     write(report, options.out)
+    for model in measured(plan, report.rates, wanted):
+        report = with_model(report, model)
+        write(report, options.out)  # whenever more is known, so that a run that is cut short leaves what it found
     for name in ("json", "md"):
         print(options.out / f"gpu-report.{name}")
     return 6 if report.tests and report.tests.failed else 0

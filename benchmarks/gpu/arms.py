@@ -7,7 +7,7 @@ tensors that lie on the device before and after.
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +28,15 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 class Twin:
     """A model in PyTorch on a device, in one precision; float32 in and out, as the bundle has it."""
 
-    def __init__(self, model: Model, device: torch.device, precision: str) -> None:
-        self.device, self.dtype = device, _DTYPES[precision]
+    def __init__(
+        self, model: Model, device: torch.device, precision: str, weights: Mapping[str, Any], *, mode: str | None
+    ) -> None:
+        """Of float32 weights, since the module may hold what another precision left of them.
+
+        mode is of torch.compile; None for no such arm.
+        """
+        self.device, self.dtype, self._mode = device, _DTYPES[precision], mode
+        model.module.to(dtype=torch.float32).load_state_dict(weights)
         self.module = model.module.to(device=device, dtype=self.dtype)
         self._functions: dict[str, Callable[[Any], Any]] = {"encode": model.encode, "decode": model.decode}
 
@@ -37,13 +44,13 @@ class Twin:
         """What one run of these rows costs at the least."""
         return Work(self._functions[operation], self.module, self._there(rows))
 
-    def arms(self, operation: Operation, rows: np.ndarray, mode: str | None) -> tuple[Arms, Arms]:
-        """Numpy to numpy, and on the device: eager, and compiled where a mode of torch.compile is named."""
+    def arms(self, operation: Operation, rows: np.ndarray) -> tuple[Arms, Arms]:
+        """Numpy to numpy, and on the device: eager, and compiled."""
         there = torch.as_tensor(rows, device=self.device)
         functions = {"torch": self._functions[operation]}
-        if mode is not None:
+        if self._mode is not None:
             torch.compiler.reset()
-            functions["torch-compile"] = torch.compile(self._functions[operation], mode=mode)
+            functions["torch-compile"] = torch.compile(self._functions[operation], mode=self._mode)
         host: Arms = {}
         device: Arms = {}
         for name, function in functions.items():
@@ -72,12 +79,12 @@ def _arrays(found: list[Any]) -> list[np.ndarray]:
     return [each.cpu().numpy() for each in found]
 
 
-def ours(vae: reparam.VAE, operation: Operation, rows: np.ndarray) -> tuple[Arms, Arms]:
+def ours(vae: reparam.VAE, fast: reparam.Pinned, operation: Operation, rows: np.ndarray) -> tuple[Arms, Arms]:
     """This runtime's arms: `VAE`'s own call, a pinned model (with CUDA graphs on a card), and device arrays."""
     where = vae.info().device
     kind, _, index = where.partition(":")
     value = import_onnxruntime().OrtValue.ortvalue_from_numpy(rows, kind, int(index or 0))
-    fast, door = vae.pinned(len(rows)), vae.device_arrays()
+    door = vae.device_arrays()
     pinned = "cuda-graph" if fast.cuda_graph else "pinned"
     if operation == "encode":
         host: Arms = {

@@ -50,9 +50,9 @@ def answers(model: Model, work: Path, *, device: str, quick: bool) -> tuple[Answ
     if quick:
         options += ["--quick", "--seconds", 5, "--precisions", "fp32", "--batches", "1,2", "--operations", "encode"]
     elif max(model.batches) <= _FEW:
-        options += ["--batches", ",".join(map(str, model.batches)), "--operations", "encode,decode", "--seconds", 150]
+        options += ["--batches", ",".join(map(str, model.batches)), "--operations", "encode,decode", "--seconds", 90]
     else:
-        options += ["--seconds", 60, "--batches", "1,8,64,256"]
+        options += ["--seconds", 40, "--batches", "1,8,64,256"]
     run = "import sys; from reparam.cli.main import main; sys.argv[0] = 'reparam'; main()"
     command = [sys.executable, "-c", run, "benchmark", model.bundle, *options]
     done = subprocess.run([*map(str, command)], check=False, stdout=sys.stderr)

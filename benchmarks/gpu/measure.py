@@ -1,17 +1,21 @@
 """The parts of a GPU report: rates of the device, and for each model its arms, their floors, and memory."""
 
+import copy
 import dataclasses
+import itertools
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+import msgspec
 import numpy as np
 import torch
-from arms import Operation, Twin, distance, in_turn, ours
+from arms import Arms, Operation, Twin, distance, in_turn, ours
 from commands import answers
 from floor import Work, bandwidth, matrix_rate
-from models import Model, conv, kl, mnist
+from models import Model, conv, digits, kl, mnist
 from report import Group, Measured, Rates, Timed
 
 import reparam
@@ -30,14 +34,16 @@ class Plan:
         quick: smaller models, and `reparam benchmark --quick`.
         work: where bundles and the benchmark's reports lie.
         seconds: of each group of arms.
-        mode: of torch.compile; "none" for no such arm.
+        mode: of torch.compile; "none" for no such arm, None for each model's own.
+        end: of time.monotonic, after which no group is begun.
     """
 
     device: str
     quick: bool
     work: Path
     seconds: float
-    mode: str
+    mode: str | None
+    end: float
 
     @property
     def where(self) -> torch.device:
@@ -51,6 +57,9 @@ class Case(NamedTuple):
     operation: Operation
     precision: str
     batch: int
+
+    def __str__(self) -> str:
+        return f"{self.operation}, {self.precision}, batch {self.batch}"
 
 
 def rates(plan: Plan) -> Rates:
@@ -68,50 +77,62 @@ def rates(plan: Plan) -> Rates:
     )
 
 
-def measured(plan: Plan, found: Rates, wanted: list[str]) -> Iterator[Measured]:
-    """Each model in turn; those of `wanted` alone where it names any."""
+def makers(plan: Plan) -> dict[str, Callable[[], Model]]:
+    """What makes each model, by its name."""
     if plan.quick:
-        makers = {
+        return {
             "mnist": mnist,
             "kl64-32": lambda: kl(plan.work, side=64, channels=(32, 64, 128, 128), batches=(1, 2)),
         }
-    else:
-        makers = {"mnist": mnist, "conv64": lambda: conv(plan.work), "kl512": lambda: kl(plan.work)}
-    for name, make in makers.items():
-        if not wanted or name in wanted:
-            print(f"{name} ...", file=sys.stderr)
-            yield _model(make(), plan, found)
+    return {"mnist": mnist, "digits": digits, "conv64": lambda: conv(plan.work), "kl512": lambda: kl(plan.work)}
 
 
-def _model(model: Model, plan: Plan, found: Rates) -> Measured:
-    groups: list[Group] = []
-    notes: list[str] = []
-    held: dict[str, int | None] = {}
-    precisions = [each for each in model.precisions if each in found.operations_a_second]
-    for precision in precisions:
-        before = _free(plan)
-        known = cast("Literal['fp32', 'fp16']", precision)
-        with reparam.load(model.bundle, device=plan.device, precision=known, max_batch=max(model.batches)) as vae:
-            held[precision] = _used(plan, vae, max(model.batches), before)
-            twin = Twin(model, plan.where, precision)
-            for batch in model.batches[:2] if plan.quick else model.batches:
-                for operation in ("encode", "decode"):
-                    try:
-                        groups += _groups(plan, found, vae, twin, Case(operation, precision, batch))
-                    except (ReparamError, torch.OutOfMemoryError) as error:
-                        notes.append(f"{operation}, {precision}, batch {batch}: {str(error).splitlines()[0]}")
-            manifest = vae.manifest
-    return Measured(
+def measured(plan: Plan, found: Rates, wanted: Sequence[str]) -> Iterator[Measured]:
+    """Models by name, each again whenever more of it is known; none is begun after the plan's end."""
+    for name in wanted:
+        if time.monotonic() > plan.end:
+            print(f"no time is left for {name}", file=sys.stderr)
+            continue
+        print(f"{name} ...", file=sys.stderr)
+        yield from _model(makers(plan)[name](), plan, found)
+
+
+def _model(model: Model, plan: Plan, found: Rates) -> Iterator[Measured]:
+    with reparam.load(model.bundle, device="cpu") as vae:
+        manifest = vae.manifest
+    told = Measured(
         name=model.name,
         id=manifest.id,
         input=manifest.input.shape,
         latent=manifest.latent.shape,
         parameters=sum(each.numel() for each in model.module.parameters()),
-        device_bytes=held,
-        groups=tuple(groups),
+        compiled=None if plan.mode == "none" else plan.mode or model.mode,
         answers=answers(model, plan.work, device=plan.device, quick=plan.quick),
-        notes=tuple(notes),
     )
+    yield told
+    weights = copy.deepcopy(model.module.state_dict())
+    late: list[str] = []
+    for precision in (each for each in model.precisions if each in found.operations_a_second):
+        before = _free(plan)
+        known = cast("Literal['fp32', 'fp16']", precision)
+        with reparam.load(model.bundle, device=plan.device, precision=known, max_batch=max(model.batches)) as vae:
+            held = {**told.device_bytes, precision: _used(plan, vae, max(model.batches), before)}
+            told = msgspec.structs.replace(told, device_bytes=held)
+            twin = Twin(model, plan.where, precision, weights, mode=told.compiled)
+            for batch, operation in itertools.product(
+                model.batches[:2] if plan.quick else model.batches, ("encode", "decode")
+            ):
+                case = Case(cast("Operation", operation), precision, batch)
+                if time.monotonic() > plan.end:
+                    late.append(str(case))
+                    continue
+                try:
+                    told = msgspec.structs.replace(told, groups=(*told.groups, *_groups(plan, found, vae, twin, case)))
+                except (ReparamError, torch.OutOfMemoryError) as error:
+                    told = msgspec.structs.replace(told, notes=(*told.notes, f"{case}: {str(error).splitlines()[0]}"))
+                yield told
+    if late:
+        yield msgspec.structs.replace(told, notes=(*told.notes, f"no time was left for {'; '.join(late)}"))
 
 
 def _groups(plan: Plan, found: Rates, vae: reparam.VAE, twin: Twin, case: Case) -> Iterator[Group]:
@@ -119,23 +140,27 @@ def _groups(plan: Plan, found: Rates, vae: reparam.VAE, twin: Twin, case: Case) 
     x, eps = inputs_of(vae.manifest, case.batch)
     operation, rows = case.operation, x if case.operation == "encode" or eps is None else eps
     work = twin.work(operation, rows)
-    mode = None if plan.mode == "none" else plan.mode
-    theirs = twin.arms(operation, rows, mode)
-    for span, mine, others in zip(("host", "device"), ours(vae, operation, rows), theirs, strict=True):
-        arms = {**mine, **others}
-        wanted = next(iter(arms.values()))
-        first = wanted[1](wanted[0]())
-        errors: dict[str, float] = {}
-        reasons: dict[str, str] = {}
-        for name, (call, read) in arms.items():
-            try:
-                errors[name] = distance(read(call()), first)
-            except Exception as error:  # whatever keeps a compiler from running it
-                errors[name], reasons[name] = 0.0, f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-            if not errors[name] <= _BOUND[case.precision]:
-                reasons[name] = f"its results are {errors[name]:.1g} of the largest magnitude away"
-        times = in_turn({name: arm[0] for name, arm in arms.items() if name not in reasons}, plan.seconds)
-        yield _group(work, found, case, span, errors=errors, reasons=reasons, times=times)
+    with vae.pinned(len(rows)) as fast:
+        both = zip(("host", "device"), ours(vae, fast, operation, rows), twin.arms(operation, rows), strict=True)
+        for span, mine, others in both:
+            yield _timed(plan, found, work, case, span=span, arms={**mine, **others})
+
+
+def _timed(plan: Plan, found: Rates, work: Work, case: Case, *, span: str, arms: Arms) -> Group:
+    """Arms of one span; one that fails, or whose results are others than the first one's, is told and not timed."""
+    wanted = next(iter(arms.values()))
+    first = wanted[1](wanted[0]())
+    errors: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for name, (call, read) in arms.items():
+        try:
+            errors[name] = distance(read(call()), first)
+        except Exception as error:  # whatever keeps a compiler from running it
+            errors[name], reasons[name] = 0.0, f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+        if not errors[name] <= _BOUND[case.precision]:
+            reasons[name] = f"its results are {errors[name]:.1g} of the largest magnitude away"
+    times = in_turn({name: arm[0] for name, arm in arms.items() if name not in reasons}, plan.seconds)
+    return _group(work, found, case, span, errors=errors, reasons=reasons, times=times)
 
 
 def _group(

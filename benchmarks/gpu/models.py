@@ -35,7 +35,8 @@ class Model:
         decode: z [n, *latent] to x_hat, a tensor.
         module: what holds the weights of both.
         batches: that are timed, smallest first.
-        precisions: that the bundle holds.
+        precisions: that the bundle holds, in the order in which they are timed.
+        mode: of torch.compile; max-autotune where trying its kernels takes seconds.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model:
     module: torch.nn.Module
     batches: tuple[int, ...]
     precisions: tuple[str, ...]
+    mode: str = "max-autotune"
 
 
 def _ours(name: str, bundle: Path, model: VAE, batches: tuple[int, ...], precisions: tuple[str, ...]) -> Model:
@@ -56,6 +58,12 @@ def mnist() -> Model:
     """models/mnist, an MLP of 784-200-200-50."""
     bundle = ROOT / "models" / "mnist"
     return _ours("mnist", bundle, from_bundle(bundle), (1, 8, 64, 256, 4096), ("fp32",))
+
+
+def digits() -> Model:
+    """models/digits, an MLP of 8 x 8 images."""
+    bundle = ROOT / "models" / "digits"
+    return _ours("digits", bundle, from_bundle(bundle), (1, 64, 4096), ("fp32",))
 
 
 def conv(folder: Path) -> Model:
@@ -106,7 +114,7 @@ def kl(
         x = reparam.noise("uniform", 0, range(2), shape, stream="data") / np.float32(math.sqrt(3))
         _exported(vae, bundle, input_shape=shape, calibrate=x)
         _resized(bundle / "manifest.json", side, 2 ** (levels - 1))
-    return Model(name, bundle, encode, decode, vae, batches, ("fp32", "fp16"))
+    return Model(name, bundle, encode, decode, vae, batches, ("fp16", "fp32"), mode="reduce-overhead")
 
 
 def _exported(model: torch.nn.Module, bundle: Path, **options: Any) -> Path:

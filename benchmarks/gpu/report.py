@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from reparam.benchmark.report import Answer, Machine
+from reparam.errors import OptionError
 from reparam.files.atomic import write_bytes
 
 
@@ -54,15 +55,19 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model: memory that its sessions hold on the card after the largest batch, and what `reparam benchmark` says."""
+    """A model: memory that its sessions hold on the card after the largest batch, and what `reparam benchmark` says.
+
+    compiled is the mode of torch.compile, None where that has no arm.
+    """
 
     name: str
     id: str
     input: tuple[int, ...]
     latent: tuple[int, ...]
     parameters: int
-    device_bytes: dict[str, int | None]
-    groups: tuple[Group, ...]
+    compiled: str | None
+    device_bytes: dict[str, int | None] = {}
+    groups: tuple[Group, ...] = ()
     answers: tuple[Answer, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -88,6 +93,33 @@ class GpuReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rates: Rates
     tests: Tests | None
     models: tuple[Measured, ...]
+
+
+def with_model(report: GpuReport, model: Measured) -> GpuReport:
+    """The report with a model, in the place of what it held of it."""
+    models = {each.name: each for each in report.models} | {model.name: model}
+    return msgspec.structs.replace(report, models=tuple(models.values()))
+
+
+def added(report: GpuReport, place: Path) -> GpuReport:
+    """A report with the models, and where it ran no tests the tests, of the one that a file holds.
+
+    Raises:
+        OptionError: the file's was measured on another device or with other versions.
+    """
+    try:
+        earlier = msgspec.json.decode(place.read_bytes(), type=GpuReport)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise OptionError(f"--add: {place}: not a report of a card ({error}); leave --add out") from None
+    for name, one, other in (
+        ("device", earlier.device, report.device),
+        ("cards", earlier.machine.cards, report.machine.cards),
+        ("processor", earlier.machine.processor, report.machine.processor),
+        ("versions", earlier.versions, report.versions),
+    ):
+        if one != other:
+            raise OptionError(f"--add: {place} was measured with other {name} ({one}, here {other}); leave --add out")
+    return msgspec.structs.replace(report, models=earlier.models, tests=report.tests or earlier.tests)
 
 
 def write(report: GpuReport, folder: Path) -> None:
@@ -142,7 +174,8 @@ def _model(model: Measured) -> list[str]:
         *(f"- {answer.question} {answer.answer}" for answer in model.answers),
         *(f"- {note}" for note in model.notes),
         "",
-        "Milliseconds a call, and in brackets its time over PyTorch's eager in the same rounds.",
+        "Milliseconds a call, and in brackets its time over PyTorch's eager in the same rounds"
+        + (f"; torch-compile is of mode {model.compiled}." if model.compiled else "."),
         "",
         "| operation | batch | span | arms | floor | floor by layers |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -182,6 +182,30 @@ def test_each_missing_library_is_named(small: Path, stand_in: ModuleType, monkey
         reparam.load(small, device="cuda")
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_libraries_of_nvidia_wheels_in_another_folder_than_onnxruntimes_are_found(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere" / "nvidia" / "cu13" / "lib"
+    folder.mkdir(parents=True)
+    for name in ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13"):
+        (folder / name).touch()
+    loaded = {"libcuda.so.1"}
+
+    def load(name: str, *_: object, **__: object) -> object:  # as the system's loader does, which knows what is loaded
+        if name not in loaded and not Path(name).is_absolute():
+            raise OSError(name)
+        loaded.add(Path(name).name)
+        return SimpleNamespace()
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    with pytest.raises(DeviceUnavailable, match=r"cannot be had here: libcurand\.so\.10 missing; pip install"):
+        reparam.load(small, device="cuda")
+
+
 def test_threads_are_set_on_both_sessions(small: Path, stand_in: ModuleType) -> None:
     reparam.load(small, device="cpu", threads=3)
     assert stand_in.InferenceSession.options.intra_op_num_threads == 3

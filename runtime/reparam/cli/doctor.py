@@ -19,7 +19,8 @@ def doctor(*, as_json: bool) -> None:
     reparam doctor
     """
     from reparam.engine import threads, wheel
-    from reparam.engine.device import CUDA_LIBRARIES, Device, missing_for_cuda
+    from reparam.engine.device import Device, missing_for_cuda
+    from reparam.engine.libraries import CUDA_LIBRARIES
     from reparam.engine.probe import probe
     from reparam.errors import MissingExtra
 

@@ -1,23 +1,18 @@
 """Which device a model runs on: asked for strictly, checked before onnxruntime can fall back in silence."""
 
-import contextlib
-import ctypes
 import dataclasses
 import inspect
-import io
 import re
 import sys
 import warnings
 from typing import Final, Literal
 
+from reparam.engine.libraries import missing_libraries
 from reparam.engine.wheel import import_onnxruntime, installed_wheels
 from reparam.errors import DeviceUnavailable, OptionError
 
 CUDA: Final = "CUDAExecutionProvider"
 CPU: Final = "CPUExecutionProvider"
-
-# What the CUDA provider of onnxruntime-gpu 1.31 links to (its NEEDED entries), the driver's first.
-CUDA_LIBRARIES: Final = ("libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +50,6 @@ def providers(device: Device, *, tf32: bool, capture: bool) -> list[tuple[str, d
     return [(CUDA, options | ({"enable_cuda_graph": "1"} if capture else {}))]
 
 
-def _loadable(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
 def missing_for_cuda() -> list[str]:
     """What keeps onnxruntime from running on CUDA here, by name; empty where nothing does.
 
@@ -74,10 +61,7 @@ def missing_for_cuda() -> list[str]:
         return [f"the CUDA provider (installed is {wheel})"]
     if sys.platform != "linux":
         return []
-    # finds the nvidia wheels' folders, prints where it fails; whether it worked is asked below
-    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-        onnxruntime.preload_dlls(directory="")
-    return [library for library in CUDA_LIBRARIES if not _loadable(library)]
+    return missing_libraries(onnxruntime)
 
 
 def _advice(missing: list[str]) -> str:

@@ -1,0 +1,41 @@
+"""NVIDIA's libraries, loaded from wherever pip put them, so that onnxruntime's CUDA provider finds them by name."""
+
+import contextlib
+import ctypes
+import importlib.util
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+# What the CUDA provider of onnxruntime-gpu 1.31 links to (its NEEDED entries), the driver's first.
+CUDA_LIBRARIES: Final = ("libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
+# What it loads when a graph needs it: convolutions cuDNN, and cuDNN the compiler of its kernels.
+_LATER: Final = ("libnvrtc.so.13", "libcufft.so.12", "libcudnn.so.9")
+
+
+def missing_libraries(onnxruntime: ModuleType) -> list[str]:
+    """Those of CUDA_LIBRARIES that cannot be loaded, after the nvidia wheels' were."""
+    # prints where it fails; whether it worked is asked below
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls(directory="")
+    folders = _folders()  # since onnxruntime looks beside itself alone, and may be in a folder of PYTHONPATH
+    for library in (*CUDA_LIBRARIES, *_LATER):
+        if not _loadable(library):
+            _ = any(_loadable(str(folder / library)) for folder in folders if (folder / library).is_file())
+    return [library for library in CUDA_LIBRARIES if not _loadable(library)]
+
+
+def _folders() -> list[Path]:
+    """Of libraries in nvidia wheels, in the order of sys.path."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = spec.submodule_search_locations if spec else None
+    return [folder for root in roots or () for folder in sorted(Path(root).glob("*/lib"))]
+
+
+def _loadable(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
