@@ -21,6 +21,7 @@ from reparam_export.graphs import CodeGraph, DecoderGraph, EncoderGraph
 from reparam_export.layouts.record import Layout
 from reparam_export.layouts.writing import check_fits, check_layout_place, write_layout
 from reparam_export.passes.fix_shapes import fix_shapes
+from reparam_export.passes.pads import even_pads
 from reparam_export.precision.rows import data_rows
 from reparam_export.precision.variants import FP32, Wanted, add_variants, wanted
 from reparam_export.raw import raw as with_raw_images
@@ -161,5 +162,6 @@ def _build(
         progress(f"trace {contract.role}")
         model = models[contract.role] = trace(module.eval(), contract)
         fix_shapes(model)
+        even_pads(model)
         shape_nodes[contract.role] = clean(model, contract)
     return with_graphs(plan, models, shape_nodes, allow_operators=allow_operators)

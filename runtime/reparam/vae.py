@@ -142,7 +142,9 @@ class VAE(Awaiting, Latent, Scoring, Streaming):
             batch: rows of each call, at least 1.
             size: height and width of images, where the bundle leaves them open; None for those of training.
             cuda_graph: on a card, whether its graphs are captured once as CUDA graphs and replayed by each call, for
-                which they lie on the card once more; None for where that is possible, which `.cuda_graph` tells.
+                which they lie on the card once more; None for where that is possible, which `.cuda_graph` tells. While
+                they are captured, before this returns, runs of other models wait; another library, such as PyTorch in
+                another thread, must ask the card for nothing then, or both fail.
 
         Returns:
             A context manager with `encode`, `sample` and `decode`, for the thread that made it alone. It holds the

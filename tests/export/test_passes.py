@@ -1,5 +1,7 @@
 """Rewrites towards integer kernels change the form of a graph, never its function."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+import reparam_export
 from reparam.engine.instructions import NO_INT8, has_int8
 from reparam_export.passes.aligned import align_channels
+from reparam_export.passes.pads import even_pads
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
 
@@ -180,3 +184,36 @@ def test_channels_of_zeros_change_nothing(channels: int) -> None:
     align_channels(model)
     assert ("Pad" in operators(model)) is (channels % 4 != 0)
     assert np.array_equal(run(model, x), wanted)
+
+
+@settings(deadline=None, max_examples=60)
+@given(pads=st.tuples(*[st.integers(0, 3)] * 4), stride=st.integers(1, 3), seed=st.integers(0, 99))
+def test_a_convolution_with_uneven_pads_is_one_without_after_a_pad_to_the_bit(
+    pads: tuple[int, int, int, int], stride: int, seed: int
+) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=pads, strides=[stride, stride])
+    weights = {"w": whole_numbers(seed, 5, 2, 3, 3)}
+    plain, even = (graph([node], weights, ["batch", 2, "height", "width"]) for _ in range(2))
+    even_pads(even)
+    uneven = pads[:2] != pads[2:]
+    assert operators(even) == (["Pad", "Conv"] if uneven else ["Conv"])
+    assert [each.name for each in even.graph.node[-1].attribute] == (["strides"] if uneven else ["pads", "strides"])
+    x = whole_numbers(seed + 1, 3, 2, 6, 7)
+    assert np.array_equal(run(even, x), run(plain, x))
+
+
+def test_the_encoder_of_a_model_of_diffusers_has_no_convolution_with_uneven_pads(tmp_path: Path) -> None:
+    diffusers = pytest.importorskip("diffusers")
+    model = diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        sample_size=16,
+    ).eval()
+    reparam_export.export(model, tmp_path / "b", input_shape=(3, 16, 16))
+    nodes = onnx.load(tmp_path / "b" / "encoder.onnx").graph.node
+    pads = [helper.get_attribute_value(each) for node in nodes for each in node.attribute if each.name == "pads"]
+    assert pads
+    assert all(each[:2] == each[2:] for each in pads)
+    assert sum(node.op_type == "Pad" for node in nodes) == 1

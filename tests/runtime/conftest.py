@@ -21,7 +21,7 @@ from hypothesis import settings
 
 import reparam
 from reparam.cli.main import main
-from reparam.testing import messages
+from reparam.testing import messages, tiny_bundle
 
 settings.register_profile("reparam", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("reparam")
@@ -177,6 +177,22 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Ended(int(stop.value.code or 0), seen.out, seen.err)
 
     return run
+
+
+@pytest.fixture
+def with_variant(tmp_path: Path, rehash: Callable[..., Path]) -> Callable[[int], Path]:
+    """A bundle whose fp16 graphs are those of another seed: the same weights, or others, in files with right hashes."""
+
+    def make(seed: int) -> Path:
+        folder, other = tiny_bundle(tmp_path / "b", seed=0), tiny_bundle(tmp_path / "other", seed=seed)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        for entry in list(manifest["graphs"]):
+            file = f"{entry['role']}.fp16.onnx"
+            (folder / file).write_bytes((other / f"{entry['role']}.onnx").read_bytes())
+            manifest["graphs"].append(entry | {"file": file, "precision": "fp16"})
+        return rehash(folder, graphs=manifest["graphs"])
+
+    return make
 
 
 @pytest.fixture

@@ -1,148 +1,30 @@
 """What a card changes: its options, pinned models, CUDA graphs, and runs that do not fit into its memory.
 
-There is none here: a stand-in runs the graphs on the CPU under the card's name, keeps "device" memory apart from the
-host's, and behaves as onnxruntime's documentation says of captured graphs.
+There is none here: `stand_in_card` runs the graphs on the CPU under the card's name.
 """
 
+import ctypes
 import pickle
-import sys
+import threading
 import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import onnxruntime as real
 import pytest
 
 import reparam
 from reparam.engine import device as devices
 from reparam.errors import DeviceUnavailable, OptionError, OutOfMemory, RunError
-
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-
-class Value:
-    """An OrtValue on the card: memory of its own, which only copies reach."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.memory = array
-
-    @classmethod
-    def ortvalue_from_numpy(cls, array: np.ndarray, kind: str, index: int) -> "Value":
-        assert (kind, index) == ("cuda", 0)
-        return cls(array.copy())
-
-    def update_inplace(self, array: np.ndarray) -> None:
-        assert array.flags.c_contiguous
-        assert (array.dtype, array.shape) == (self.memory.dtype, self.memory.shape)
-        self.memory[...] = array
-
-    def numpy(self) -> np.ndarray:
-        return self.memory.copy()
-
-
-class Bound:
-    """An IOBinding of values on the card."""
-
-    def __init__(self) -> None:
-        self.inputs: dict[str, Value] = {}
-        self.outputs: dict[str, Value] = {}
-
-    def bind_ortvalue_input(self, name: str, value: Value) -> None:
-        self.inputs[name] = value
-
-    def bind_ortvalue_output(self, name: str, value: Value) -> None:
-        self.outputs[name] = value
-
-
-class RunOptions:
-    """Options of a run, which can be read again."""
-
-    terminate = False
-
-    def __init__(self) -> None:
-        self.entries: dict[str, str] = {}
-
-    def add_run_config_entry(self, key: str, value: str) -> None:
-        self.entries[key] = value
-
-
-class Card:
-    """A session on the card. `most` rows fit into its memory; `made` are all sessions, `runs` all batches that ran."""
-
-    most: ClassVar[int | None] = None
-    all_here: ClassVar[bool] = True
-    captures: ClassVar[bool] = True
-    message: ClassVar[str] = "Failed to allocate memory for requested buffer of size 4096\nand a tail"
-    made: ClassVar[list["Card"]] = []
-    runs: ClassVar[list[int]] = []
-
-    def __init__(self, data: bytes, options: Any, providers: list[Any], **_: Any) -> None:
-        self.session = real.InferenceSession(data, options, providers=[CPU])
-        (self.provider, self.options) = providers[0]
-        if "enable_cuda_graph" in self.options and not self.all_here:
-            raise RuntimeError("This session cannot use the graph capture feature as requested by the user")
-        self.captured: dict[str, tuple[Bound, int]] = {}
-        Card.made.append(self)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_sess":
-            raise AttributeError(name)
-        return getattr(self.session, name)
-
-    def disable_fallback(self) -> None:
-        pass
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def run(self, names: list[str], feeds: dict[str, np.ndarray], _: object = None) -> list[np.ndarray]:
-        assert "enable_cuda_graph" not in self.options, "arrays of the host move, a CUDA graph does not"
-        rows = len(next(iter(feeds.values())))
-        if self.most is not None and rows > self.most:
-            raise RuntimeError(self.message)
-        Card.runs.append(rows)
-        found: list[np.ndarray] = self.session.run(names, feeds)
-        return found
-
-    def io_binding(self) -> Bound:
-        return Bound()
-
-    def run_with_iobinding(self, bound: Bound, options: RunOptions) -> None:
-        assert ("gpu_graph_id" in options.entries) == ("enable_cuda_graph" in self.options)
-        number = options.entries.get("gpu_graph_id", "-1")
-        if number != "-1":
-            if not self.captures:
-                raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
-            bound, count = self.captured.get(number, (bound, 0))  # a replay knows the buffers of its capture alone
-            self.captured[number] = bound, count + 1
-        found = self.session.run([*bound.outputs], {name: value.memory for name, value in bound.inputs.items()})
-        for value, array in zip(bound.outputs.values(), found, strict=True):
-            value.memory[...] = array
+from stand_in_card import Card, installed
 
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> type[Card]:
     """An onnxruntime that has a card."""
-    stand_in = type("Card", (Card,), {"made": [], "runs": []})
-    monkeypatch.setattr(Card, "made", stand_in.made)
-    monkeypatch.setattr(Card, "runs", stand_in.runs)
-    module = types.ModuleType("onnxruntime")
-    module.__dict__.update(
-        __version__=real.__version__,
-        SessionOptions=real.SessionOptions,
-        GraphOptimizationLevel=real.GraphOptimizationLevel,
-        RunOptions=RunOptions,
-        InferenceSession=stand_in,
-        OrtValue=Value,
-        get_available_providers=lambda: [CUDA, CPU],
-        disable_telemetry_events=lambda: None,
-    )
-    monkeypatch.setitem(sys.modules, "onnxruntime", module)
-    monkeypatch.setattr(devices, "missing_for_cuda", list)
-    return stand_in
+    return installed(monkeypatch)
 
 
 def images(n: int) -> np.ndarray:
@@ -162,9 +44,23 @@ def test_tf32_is_off_unless_it_is_asked_for_and_a_pickle_remembers(bundle: Path,
     assert [session.options["use_tf32"] for session in card.made] == ["0", "0", "1", "1", "1", "1"]
 
 
+def test_fp16_graphs_may_use_tensor_cores(with_variant: Callable[[int], Path], card: type[Card]) -> None:
+    with reparam.load(with_variant(0), device="cuda", precision="fp16") as vae:
+        assert not vae.info().tf32  # which is a mode of fp32
+    assert [session.options["use_tf32"] for session in card.made] == ["1", "1"]
+
+
 def test_kernels_of_convolutions_are_not_chosen_by_the_clock(bundle: Path, card: type[Card]) -> None:
     reparam.load(bundle, device="cuda").close()
     assert {session.options["cudnn_conv_algo_search"] for session in card.made} == {"HEURISTIC"}
+
+
+def test_a_pad_before_a_convolution_stays_one_since_cudnn_refuses_some_uneven_pads(
+    bundle: Path, card: type[Card]
+) -> None:
+    reparam.load(bundle, device="cuda").close()
+    kept = {each.settings.get_session_config_entry("optimization.disable_specified_optimizers") for each in card.made}
+    assert kept == {"Pad_Fusion"}
 
 
 def test_tf32_is_refused_on_the_cpu_and_means_nothing_where_auto_takes_it(
@@ -235,6 +131,62 @@ def test_where_no_cuda_graph_can_be_captured_plain_runs_take_its_place_unless_it
             assert np.array_equal(fast.encode(images(2)).mean, vae.encode(images(2)).mean)
         with pytest.raises(error):
             vae.pinned(2, cuda_graph=True)
+
+
+@pytest.mark.usefixtures("card")
+def test_a_capture_meets_no_other_work_of_the_process_on_the_card(bundle: Path) -> None:
+    wanted: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run(vae: reparam.VAE, over: threading.Event) -> None:
+        try:
+            while not over.is_set():
+                assert np.array_equal(vae.encode(images(4)).mean, wanted[0])
+        except BaseException as error:
+            failed.append(error)
+
+    def pin(vae: reparam.VAE) -> None:
+        try:
+            for _ in range(8):
+                with vae.pinned(4, cuda_graph=True) as fast:
+                    assert np.array_equal(fast.encode(images(4)).mean, wanted[0])
+        except BaseException as error:
+            failed.append(error)
+
+    with reparam.load(bundle, device="cuda") as vae, reparam.load(bundle, device="cuda") as other:
+        wanted.append(vae.encode(images(4)).mean)
+        over = threading.Event()
+        runs = [threading.Thread(target=run, args=(each, over)) for each in (vae, other)]
+        pins = [threading.Thread(target=pin, args=(each,)) for each in (vae, other)]
+        for thread in (*runs, *pins):
+            thread.start()
+        for thread in pins:
+            thread.join()
+        over.set()
+        for thread in runs:
+            thread.join()
+    assert failed == []
+
+
+def test_a_session_whose_capture_failed_is_not_used_again(
+    bundle: Path, card: type[Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = Card.run_with_iobinding, list[Card]()
+
+    def failing_once(self: Card, *given: Any) -> None:
+        if "enable_cuda_graph" in self.options:
+            asked.append(self)
+            if len(asked) == 1:
+                raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
+        real(self, *given)
+
+    monkeypatch.setattr(card, "run_with_iobinding", failing_once)
+    with reparam.load(bundle, device="cuda") as vae, vae.pinned(2) as fast:
+        assert np.array_equal(fast.encode(images(2)).mean, vae.encode(images(2)).mean)
+        assert np.array_equal(fast.sample(images(2), seed=1), vae.sample(images(2), seed=1))
+        assert not fast.cuda_graph
+    assert asked.count(asked[0]) == 1
+    assert len(set(asked)) == 3  # and one of the encoder that captured, and the decoder's
 
 
 def test_a_cuda_graph_on_the_cpu_is_refused(vae: reparam.VAE) -> None:
@@ -309,6 +261,7 @@ def test_one_row_that_does_not_fit_is_an_error_in_one_line(
         "CUDA failure 2: out of memory ; GPU=0",
         "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
         "CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDNN_FE failure 11: CUDA_ERROR_OUT_OF_MEMORY",
         "bad allocation",
     ],
 )
@@ -320,6 +273,22 @@ def test_the_ways_in_which_onnxruntime_says_so_are_known(
     with reparam.load(bundle, device="cuda") as vae, pytest.warns(RuntimeWarning, match="do not fit"):
         vae.encode(images(4))
     assert card.runs == [2, 2]
+
+
+@pytest.mark.parametrize(("free", "full"), [(2**20, True), (2**33, False)])
+def test_a_failure_that_may_have_other_reasons_is_one_of_memory_where_the_card_is_full(
+    bundle: Path, card: type[Card], monkeypatch: pytest.MonkeyPatch, free: int, full: bool
+) -> None:
+    def tell(at: Any, _: object) -> int:
+        at._obj.value = free
+        return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: types.SimpleNamespace(cudaMemGetInfo=tell))
+    monkeypatch.setattr(card, "most", 0)
+    monkeypatch.setattr(card, "message", "CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED")
+    with reparam.load(bundle, device="cuda") as vae, pytest.raises(RunError) as caught:
+        vae.encode(images(1))
+    assert isinstance(caught.value, OutOfMemory) == full
 
 
 def test_any_other_failure_is_not_tried_again(bundle: Path, card: type[Card], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from reparam_export.bundling import bundle_name, clean, golden_of, proved, publi
 from reparam_export.optimum.folder import DECODER, ENCODER, Config, Folder, opset_of, read_folder
 from reparam_export.optimum.originals import originals
 from reparam_export.optimum.surgery import decoder_of, encoder_of
+from reparam_export.passes.pads import even_pads
 
 STAGES: Final = ("read", "rewrite", "verify", "publish")
 _RANGE: Final = (-1.0, 1.0)  # of the images of diffusers' pipelines (VaeImageProcessor)
@@ -65,6 +66,8 @@ def import_optimum(
     x, latent = plan.input_axes, plan.latent_axes
     encoder = encoder_of(found.encoder, x=x, latent=latent, where=found.place / ENCODER)
     decoder = decoder_of(found.decoder, x=x, latent=latent, where=found.place / DECODER)
+    even_pads(encoder)
+    even_pads(decoder)
     shape_nodes: dict[Role, int] = {
         "encoder": clean(encoder, encoder_contract(plan), opset=opset_of(encoder)),
         "decoder": clean(decoder, decoder_contract(plan), opset=opset_of(decoder)),

@@ -65,7 +65,7 @@ def halve(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> tuple[onnx.ModelPro
 
 
 def _once(model: onnx.ModelProto) -> None:
-    """Leaves one of nodes that give the same value: onnxruntime before 1.32 adds a value's cast for each of its readers."""
+    """Leaves one of several nodes for a value: before 1.32, onnxruntime adds a cast for each that reads it."""
     set_nodes(model, list({node.output[0]: node for node in model.graph.node}.values()))
 
 

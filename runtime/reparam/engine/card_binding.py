@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from reparam.arrays import finite
 from reparam.engine.binding import Form, Output
+from reparam.engine.captures import beside_captures, capturing
 from reparam.engine.card import CardSession
 from reparam.engine.device import Device
 from reparam.engine.session import GraphSession
@@ -24,7 +25,22 @@ _FIRST_RUNS: Final = 3  # onnxruntime allocates in the first, and captures at th
 def _on_card(form: Form, device: Device) -> Any:
     """An OrtValue of zeros on the device."""
     shape, dtype = form
-    return import_onnxruntime().OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device.kind, device.index)
+    make = beside_captures(import_onnxruntime().OrtValue.ortvalue_from_numpy)
+    return make(np.zeros(shape, dtype), device.kind, device.index)
+
+
+def _copying(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy to or from a card, which no capture meets; `RunError` where it fails."""
+    guarded = beside_captures(copy)
+
+    def copied(*given: Any) -> Any:
+        try:
+            return guarded(*given)
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            told = str(error).partition("\n")[0][:500]
+            raise RunError(f"pinned: a copy to or from the card failed: {told}; load the model again") from error
+
+    return copied
 
 
 class CardSlot:
@@ -32,6 +48,7 @@ class CardSlot:
 
     def __init__(self, form: Form, device: Device) -> None:
         self.value: Any = _on_card(form, device)
+        self._copied = _copying(self.value.update_inplace)
         self.shape: tuple[int, ...] = form[0]
         self.dtype: np.dtype[Any] = np.dtype(form[1])
 
@@ -46,7 +63,7 @@ class CardSlot:
 
     def put(self, rows: npt.NDArray[Any]) -> None:
         """See `Input`; the copy is done when this returns."""
-        self.value.update_inplace(np.ascontiguousarray(rows))
+        self._copied(np.ascontiguousarray(rows))
 
 
 class CardResult:
@@ -54,12 +71,13 @@ class CardResult:
 
     def __init__(self, form: Form, device: Device) -> None:
         self.value: Any = _on_card(form, device)
+        self._copied = _copying(self.value.numpy)
         self.shape: tuple[int, ...] = form[0]
         self.dtype: np.dtype[Any] = np.dtype(form[1])
 
     def copy(self) -> npt.NDArray[Any]:
         """See `Output`."""
-        found: npt.NDArray[Any] = self.value.numpy()
+        found: npt.NDArray[Any] = self._copied()
         return found
 
     def __array__(self, dtype: Any = None, /, *, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -98,8 +116,10 @@ class CardBinding:
         for name, result in zip(outputs, results, strict=True):
             bound.bind_ortvalue_output(name, result.value)
         self.run: Callable[[], None] = session.runner(bound, (inputs, results), graph=graph)
-        for _ in range(0 if graph is None else _FIRST_RUNS):
-            self.run()
+        if graph is not None:
+            with capturing():
+                for _ in range(_FIRST_RUNS):
+                    self.run()
 
 
 class CardBuffers:
@@ -137,6 +157,7 @@ class CardBuffers:
             try:
                 found = self._captured(session, inputs, outputs)
             except (DeviceUnavailable, RunError):
+                self._capturing.pop(id(session), None)  # a session whose capture failed may hold half of it
                 if self._wish:
                     raise
         self.cuda_graph = found is not None and self.cuda_graph is not False

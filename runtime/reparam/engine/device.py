@@ -36,7 +36,8 @@ def providers(device: Device, *, tf32: bool, capture: bool) -> list[tuple[str, d
 
     Args:
         device: where it runs.
-        tf32: whether a card may round the factors of float32 products to 10 bits of mantissa.
+        tf32: whether a card may round the factors of float32 products to 10 bits of mantissa. Without it onnxruntime
+            keeps every convolution off the tensor cores, those of half precision too.
         capture: whether the session's runs are captured in CUDA graphs.
     """
     if device.kind == "cpu":
@@ -44,7 +45,7 @@ def providers(device: Device, *, tf32: bool, capture: bool) -> list[tuple[str, d
     options = {
         "device_id": str(device.index),
         "use_tf32": str(int(tf32)),
-        # the usual search times all kernels for each new batch size, and takes another one when it is run again
+        # one of cuDNN's heuristics, whose answer repeats; nothing here is chosen by the clock
         "cudnn_conv_algo_search": "HEURISTIC",
     }
     return [(CUDA, options | ({"enable_cuda_graph": "1"} if capture else {}))]

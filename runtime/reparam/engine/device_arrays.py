@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reparam.arrays import FLOAT32
+from reparam.engine.captures import beside_captures
 from reparam.engine.device import Device
 from reparam.engine.pair import session_of
 from reparam.engine.rows import Rows
@@ -35,6 +36,9 @@ class DeviceArrays:
 
     def __init__(self, rows: Callable[[], Rows]) -> None:
         self._rows = rows  # asked at each call, as a child that came by fork has others
+        self._zeros: tuple[tuple[int, ...], Any] | None = (
+            None  # shape, and the noise of `encode`, which graphs only read
+        )
         self._ort_value()
 
     def encode(self, x: Any) -> tuple[Any, Any]:
@@ -42,8 +46,10 @@ class DeviceArrays:
         rows = self._rows()
         rows.law()
         rows, value = self._for_x(rows, x)
-        eps = self._noise(np.zeros((value.shape()[0], *rows.latent), np.float32), rows)
-        mean, logvar = self._encoder(rows, {"x": value, "eps": eps}, ["mean", "logvar"])
+        shape, kept = (value.shape()[0], *rows.latent), self._zeros
+        if kept is None or kept[0] != shape:
+            kept = self._zeros = shape, self._noise(np.zeros(shape, np.float32), rows)
+        mean, logvar = self._encoder(rows, {"x": value, "eps": kept[1]}, ["mean", "logvar"])
         return mean, logvar
 
     def sample(self, x: Any, *, eps: Any = None, seed: int | None = None, first_row: int = 0) -> Any:
@@ -118,7 +124,8 @@ class DeviceArrays:
     def _noise(self, eps: npt.NDArray[np.float32], rows: Rows) -> Any:
         """Noise made here, copied to the device."""
         device: Device = rows.pair.device
-        return self._ort_value().ortvalue_from_numpy(np.ascontiguousarray(eps), device.kind, device.index)
+        make = beside_captures(self._ort_value().ortvalue_from_numpy)
+        return make(np.ascontiguousarray(eps), device.kind, device.index)
 
     # -- running -------------------------------------------------------------------------------------------------
 

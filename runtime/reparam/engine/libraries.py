@@ -8,10 +8,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-# What the CUDA provider of onnxruntime-gpu 1.31 links to (its NEEDED entries), the driver's first.
-CUDA_LIBRARIES: Final = ("libcuda.so.1", "libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
-# What it loads when a graph needs it: convolutions cuDNN, and cuDNN the compiler of its kernels.
-_LATER: Final = ("libnvrtc.so.13", "libcufft.so.12", "libcudnn.so.9")
+# What the CUDA provider of onnxruntime-gpu 1.31 links to (its NEEDED entries), the driver's first, and cuDNN, which the
+# first convolution loads.
+CUDA_LIBRARIES: Final = (
+    "libcuda.so.1",
+    "libcudart.so.13",
+    "libcublasLt.so.13",
+    "libcublas.so.13",
+    "libcurand.so.10",
+    "libcudnn.so.9",
+)
+_WANTED: Final = ("libnvrtc.so.13", "libcufft.so.12")  # by cuDNN, where it compiles a kernel; and by graphs with an FFT
 
 
 def missing_libraries(onnxruntime: ModuleType) -> list[str]:
@@ -20,10 +27,18 @@ def missing_libraries(onnxruntime: ModuleType) -> list[str]:
     with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls(directory="")
     folders = _folders()  # since onnxruntime looks beside itself alone, and may be in a folder of PYTHONPATH
-    for library in (*CUDA_LIBRARIES, *_LATER):
+    for library in (*_WANTED, *CUDA_LIBRARIES):
         if not _loadable(library):
             _ = any(_loadable(str(folder / library)) for folder in folders if (folder / library).is_file())
     return [library for library in CUDA_LIBRARIES if not _loadable(library)]
+
+
+def free_on_card() -> int:
+    """Bytes that nobody holds of the card that this thread used last; a great many where nothing tells."""
+    free, total = ctypes.c_size_t(2**62), ctypes.c_size_t()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(CUDA_LIBRARIES[1]).cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
+    return free.value
 
 
 def _folders() -> list[Path]:

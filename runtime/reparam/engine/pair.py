@@ -101,7 +101,10 @@ def _start(
         where = f"{bundle.place}/{getattr(bundle.manifest.graph(contract.role, precision), 'file', contract.role)}"
         if device.kind == "cpu":
             return GraphSession(graph, contract, device=device, threads=threads, where=where, room=room)
-        return CardSession(graph, contract, device=device, threads=threads, where=where, room=room, tf32=tf32)
+        # what stays float32 in an fp16 graph has no more digits to lose
+        return CardSession(
+            graph, contract, device=device, threads=threads, where=where, room=room, tf32=tf32 or precision == "fp16"
+        )
 
     encoder, decoder = session(encoder_contract(bundle.manifest)), session(decoder_contract(bundle.manifest))
     tf32 = tf32 and device.kind != "cpu"

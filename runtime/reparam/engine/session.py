@@ -10,13 +10,18 @@ import numpy.typing as npt
 
 from reparam.bundle.manifest import Axes, Role
 from reparam.bundle.outline import Admitted
+from reparam.engine.captures import beside_captures
 from reparam.engine.device import CUDA, Device, providers
+from reparam.engine.libraries import free_on_card
 from reparam.engine.room import Room, in_parts
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import BundleError, DeviceUnavailable, OutOfMemory, ReparamError, RunError
 
 _FATAL_ONLY = 4  # log severity: its messages reach us as exceptions
-_FULL: Final = re.compile(r"allocate memory|out of memory|alloc(ation)?_failed|bad_alloc|bad allocation", re.IGNORECASE)
+_FULL: Final = re.compile(r"allocate memory|out.of.memory|alloc(ation)?_failed|bad_alloc|bad allocation", re.IGNORECASE)
+# what CUDA's libraries say of many things, one of which is that they found no memory of their own
+_STARVED: Final = re.compile("CUDNN_BACKEND_API_FAILED|CUBLAS_STATUS_(NOT_INITIALIZED|EXECUTION_FAILED)")
+_LITTLE: Final = 2**26
 _TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)"}  # dtypes in onnxruntime's words
 
 
@@ -62,7 +67,7 @@ class Contract:
         return {name: tuple(sizes.get(axis, axis) for axis in axes) for name, axes in self.outputs.items()}
 
 
-def _options(onnxruntime: ModuleType, threads: int) -> Any:
+def _options(onnxruntime: ModuleType, threads: int, device: Device) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -71,6 +76,8 @@ def _options(onnxruntime: ModuleType, threads: int) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `nodes`
+    if device.kind != "cpu":  # where cuDNN refuses some uneven pads, which a Pad before the convolution spares it
+        options.add_session_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")
     return options
 
 
@@ -105,11 +112,13 @@ class GraphSession:
         capture: bool = False,
     ) -> None:
         onnxruntime = import_onnxruntime()
+        on_card = device.kind != "cpu"
+        create = beside_captures(onnxruntime.InferenceSession) if on_card else onnxruntime.InferenceSession
         try:
             # enable_fallback=0: on failure onnxruntime would print to stdout and retry on the CPU
-            session = onnxruntime.InferenceSession(
+            session = create(
                 graph.data,
-                _options(onnxruntime, threads),
+                _options(onnxruntime, threads, device),
                 providers=providers(device, tf32=tf32, capture=capture),
                 enable_fallback=0,
             )
@@ -125,10 +134,11 @@ class GraphSession:
         self._session = session
         # what the public calls hand on to; they check again, some microseconds long, what the contract fixed once
         self._direct = getattr(session, "_sess", session)
+        self._run = beside_captures(self._direct.run) if on_card else self._direct.run
         self._contract = contract
         self._shapes = contract.outputs if contract.factors is None else None
         self._first = next(iter(contract.inputs))
-        self._falls = device.kind != "cpu"  # a session on the CPU has nowhere to fall
+        self._falls = on_card  # a session on the CPU has nowhere to fall
         self._plain = onnxruntime.RunOptions()  # else onnxruntime makes one for each run, in two microseconds
         self._where = where
         self._room = room
@@ -153,9 +163,9 @@ class GraphSession:
             if most < len(feeds[self._first]):
                 return in_parts(lambda part: self.run(names, part, options), feeds, most)
         try:
-            found: list[npt.NDArray[Any]] = self._direct.run(names, feeds, self._plain if options is None else options)
+            found: list[npt.NDArray[Any]] = self._run(names, feeds, self._plain if options is None else options)
         except Exception as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         shapes = self._shapes or self._contract.shapes_for(feeds)
         if self._falls and self._session.get_providers()[0] != self._provider:
             raise DeviceUnavailable(f"device: onnxruntime left {self._provider} during a run; load the model again")
@@ -181,7 +191,7 @@ class GraphSession:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._arena)
-        self._session.run(None, feeds, options)
+        self._run(list(self._contract.outputs), feeds, options)
 
     # -- bound, for one caller with buffers of its own ----------------------------------------------------------------
 
@@ -209,6 +219,8 @@ class GraphSession:
                 a session that captures nothing.
         """
         run = self._direct.run_with_iobinding
+        if self._falls:
+            run = beside_captures(run)
         bound = binding if self._direct is self._session else binding._iobinding  # noqa: SLF001  see `_direct`
         options = self._plain
         if graph is not None:
@@ -219,7 +231,7 @@ class GraphSession:
             try:
                 run(bound, options)
             except Exception as error:
-                raise self._failed(error) from error
+                raise self.failed(error) from error
 
         return run_bound
 
@@ -235,16 +247,23 @@ class GraphSession:
             binding.bind_ortvalue_input(name, value)
         for name in names:
             binding.bind_output(name, device.kind, device.index)
-        binding.synchronize_inputs()
+        try:
+            beside_captures(binding.synchronize_inputs)()
+        except Exception as error:
+            raise self.failed(error) from error
         self.runner(binding)()
         found: list[Any] = binding.get_outputs()
         return found
 
-    def _failed(self, error: Exception) -> RunError:
-        if _FULL.search(str(error)):
+    def failed(self, error: Exception) -> RunError:
+        """What a failure of onnxruntime means: no memory left, or anything else."""
+        told = str(error)
+        full = _FULL.search(told) or (self._falls and _STARVED.search(told) and free_on_card() < _LITTLE)
+        if full:
             place = "the card" if self._falls else "this machine"
-            told = f"no memory left on {place}: {_first_line(error)}; give fewer rows a call"
-            return OutOfMemory(f"{self._where}: {told}")
+            return OutOfMemory(
+                f"{self._where}: no memory left on {place}: {_first_line(error)}; give fewer rows a call"
+            )
         return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
 
 

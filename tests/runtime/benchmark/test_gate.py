@@ -1,6 +1,5 @@
 """A wrong arm is refused before it is timed, and a device that was claimed but not used is told: exit codes 6 and 5."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,6 @@ PLACED = pytest.mark.skipif(
     not hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info"),
     reason="this onnxruntime does not tell which provider runs which nodes",
 )
-
-
-@pytest.fixture
-def with_variant(tmp_path: Path, rehash: Callable[..., Path]) -> Callable[[int], Path]:
-    """A bundle whose fp16 graphs are those of another seed: the same weights, or others, in files with right hashes."""
-
-    def make(seed: int) -> Path:
-        folder, other = tiny_bundle(tmp_path / "b", seed=0), tiny_bundle(tmp_path / "other", seed=seed)
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        for entry in list(manifest["graphs"]):
-            file = f"{entry['role']}.fp16.onnx"
-            (folder / file).write_bytes((other / f"{entry['role']}.onnx").read_bytes())
-            manifest["graphs"].append(entry | {"file": file, "precision": "fp16"})
-        return rehash(folder, graphs=manifest["graphs"])
-
-    return make
 
 
 def short(bundle: Path, **wish: Any) -> Report:

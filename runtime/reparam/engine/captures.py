@@ -1,0 +1,69 @@
+"""CUDA graphs are captured while nothing else of this process asks a card for anything.
+
+onnxruntime captures in cudaStreamCaptureModeGlobal: meanwhile an allocation, a copy or a wait of any other thread fails
+with error 900, and so does the capture. Work on a card therefore goes side by side, and a capture alone.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final, ParamSpec, TypeVar
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+class _Turns:
+    """Many at a time, or one alone; who waits to be alone comes next."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._inside = 0
+        self._alone: int | None = None  # the thread that is, or is about to be
+
+    def enter(self) -> None:
+        """Waits until no other thread is alone."""
+        with self._changed:
+            while self._alone not in (None, threading.get_ident()):
+                self._changed.wait()
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Ends what `enter` began."""
+        with self._changed:
+            self._inside -= 1
+            if not self._inside:
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Waits until all others are out, and lets none in."""
+        with self._changed:
+            while self._alone is not None:
+                self._changed.wait()
+            self._alone = threading.get_ident()
+            while self._inside:
+                self._changed.wait()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = None
+                self._changed.notify_all()
+
+
+_TURNS: Final = _Turns()
+capturing = _TURNS.alone
+
+
+def beside_captures(call: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+    """The call, which waits for captures of other threads; for whatever asks a card for something."""
+
+    def guarded(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
+        _TURNS.enter()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            _TURNS.leave()
+
+    return guarded
