@@ -5,12 +5,14 @@ READY := .venv/.ready
 LEAN := .venv-runtime/bin
 ORT118 := onnxruntime==1.18.1 numpy==1.26.4
 OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
+OLDEST_TOOLS := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.21.0 click==8.1.7 onnx==1.18.0 onnx-ir==0.2.0 \
+  onnxscript==0.7.0 tqdm==4.66.0 pyarrow==18.0.0 Pillow==10.3.0 matplotlib==3.9.0
 # two or more processes, each with one thread: torch's threads and another process on two cores slow each other tenfold
 TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help catalogue demo test test-all test-runtime test-oldest test-onnxruntime-118 lint format
+.PHONY: help catalogue demo test test-all test-runtime test-oldest test-oldest-tools test-onnxruntime-118 lint format
 .PHONY: gpu bench bench-stream bench-batcher bench-train bench-int8 bench-gate fuzz fuzz-guided soak model model-mnist clean
 
 help: ## List these targets
@@ -56,6 +58,12 @@ test-oldest: ## The runtime's tests on the oldest versions that pyproject.toml p
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) '.[cpu,test]'
 	.venv-oldest/bin/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/runtime
+
+test-oldest-tools: ## Training and export with the oldest versions that they promise; PyTorch is the usual one
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST_TOOLS) \
+	  $(shell grep -E '^(torch|diffusers|huggingface_hub)==' constraints.txt) '.[cpu,train,export,convert,parquet,images,report,test]' diffusers
+	.venv-oldest/bin/python -m pytest $(TOGETHER) -m 'not slow and not gpu' tests/export tests/train
 
 test-onnxruntime-118: $(READY) .venv-ort118/.ready ## Exported files on onnxruntime 1.18, held against the newest
 	$(BIN)/python -m pytest tests/export/test_onnxruntime_118.py
