@@ -70,6 +70,20 @@ def test_without_a_card_one_line_says_what_is_missing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_model_that_fails_is_told_and_the_next_one_measured(tmp_path: Path, form: Any) -> None:
+    (tmp_path / "kl64-32").mkdir()
+    (tmp_path / "kl64-32" / "manifest.json").write_text("{}")
+    more = ("--models", "kl64-32,mnist", "--seconds", 0.05, "--out", tmp_path, "--work", tmp_path)
+    done = run("--device", "cpu", "--quick", "--skip-tests", *more)
+    assert done.returncode == 6, done.stderr
+    report = msgspec.json.decode((tmp_path / "gpu-report.json").read_bytes(), type=form.GpuReport)
+    (told,) = report.failed
+    assert told.startswith("kl64-32: BundleError: ")
+    assert f"- {told}" in (tmp_path / "gpu-report.md").read_text()
+    assert [(model.name, len(model.groups)) for model in report.models] == [("mnist", 8)]
+
+
 def test_what_pytest_says_is_counted(tmp_path: Path, form: Any) -> None:
     commands = importlib.import_module("commands")
     told = tmp_path / "tests.xml"

@@ -4,7 +4,7 @@
     python benchmarks/gpu --device cpu --quick --out build/gpu-dry
 
 The second runs the same code without a card, on smaller models. Exit code 5 where something is missing, with its name,
-6 where a test failed.
+6 where a test or a model failed.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import math
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     """Everything, once what it needs is there; the exit code."""
     from commands import run_tests
     from measure import Plan, makers, measured, rates
-    from report import GpuReport, added, with_model, write
+    from report import GpuReport, added, first_line, with_model, write
 
     plan = Plan(
         device=options.device,
@@ -140,12 +141,22 @@ def run(options: argparse.Namespace) -> int:
     if not options.skip_tests:
         report = msgspec.structs.replace(report, tests=run_tests(options.work))
     write(report, options.out)
-    for model in measured(plan, report.rates, wanted):
-        report = with_model(report, model)
-        write(report, options.out)  # whenever more is known, so that a run that is cut short leaves what it found
+    for name in wanted:
+        if time.monotonic() > plan.end:
+            print(f"no time is left for {name}", file=sys.stderr)
+            continue
+        print(f"{name} ...", file=sys.stderr)
+        try:
+            for model in measured(plan, report.rates, name):
+                report = with_model(report, model)
+                write(report, options.out)  # whenever more is known, so that a run cut short leaves what it found
+        except Exception as error:  # the next model may run all the same
+            traceback.print_exc()
+            report = msgspec.structs.replace(report, failed=(*report.failed, f"{name}: {first_line(error)}"))
+            write(report, options.out)
     for name in ("json", "md"):
         print(options.out / f"gpu-report.{name}")
-    return 6 if report.tests and report.tests.failed else 0
+    return 6 if report.failed or (report.tests and report.tests.failed) else 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 import copy
 import dataclasses
 import itertools
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -16,7 +15,7 @@ from arms import Arms, Operation, Twin, distance, in_turn, ours
 from commands import answers
 from floor import Work, bandwidth, matrix_rate
 from models import Model, conv, digits, kl, mnist
-from report import Group, Measured, Rates, Timed
+from report import Group, Measured, Rates, Timed, first_line
 
 import reparam
 from reparam.benchmark.feeds import inputs_of
@@ -87,14 +86,9 @@ def makers(plan: Plan) -> dict[str, Callable[[], Model]]:
     return {"mnist": mnist, "digits": digits, "conv64": lambda: conv(plan.work), "kl512": lambda: kl(plan.work)}
 
 
-def measured(plan: Plan, found: Rates, wanted: Sequence[str]) -> Iterator[Measured]:
-    """Models by name, each again whenever more of it is known; none is begun after the plan's end."""
-    for name in wanted:
-        if time.monotonic() > plan.end:
-            print(f"no time is left for {name}", file=sys.stderr)
-            continue
-        print(f"{name} ...", file=sys.stderr)
-        yield from _model(makers(plan)[name](), plan, found)
+def measured(plan: Plan, found: Rates, name: str) -> Iterator[Measured]:
+    """A model by its name, again whenever more of it is known."""
+    return _model(makers(plan)[name](), plan, found)
 
 
 def _model(model: Model, plan: Plan, found: Rates) -> Iterator[Measured]:
@@ -129,7 +123,7 @@ def _model(model: Model, plan: Plan, found: Rates) -> Iterator[Measured]:
                 try:
                     told = msgspec.structs.replace(told, groups=(*told.groups, *_groups(plan, found, vae, twin, case)))
                 except (ReparamError, torch.OutOfMemoryError) as error:
-                    told = msgspec.structs.replace(told, notes=(*told.notes, f"{case}: {str(error).splitlines()[0]}"))
+                    told = msgspec.structs.replace(told, notes=(*told.notes, f"{case}: {first_line(error)}"))
                 yield told
     if late:
         yield msgspec.structs.replace(told, notes=(*told.notes, f"no time was left for {'; '.join(late)}"))
@@ -156,7 +150,7 @@ def _timed(plan: Plan, found: Rates, work: Work, case: Case, *, span: str, arms:
         try:
             errors[name] = distance(read(call()), first)
         except Exception as error:  # whatever keeps a compiler from running it
-            errors[name], reasons[name] = 0.0, f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+            errors[name], reasons[name] = 0.0, first_line(error)
         if not errors[name] <= _BOUND[case.precision]:
             reasons[name] = f"its results are {errors[name]:.1g} of the largest magnitude away"
     times = in_turn({name: arm[0] for name, arm in arms.items() if name not in reasons}, plan.seconds)

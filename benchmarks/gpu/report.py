@@ -81,7 +81,10 @@ class Tests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class GpuReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of it. device is the one that everything ran on, cpu in a dry run; started is in UTC, ISO 8601."""
+    """All of it. device is the one that everything ran on, cpu in a dry run; started is in UTC, ISO 8601.
+
+    failed are models that ended before their end, each with its error.
+    """
 
     format: str = "reparam-gpu"
     version: int = 1
@@ -93,6 +96,12 @@ class GpuReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rates: Rates
     tests: Tests | None
     models: tuple[Measured, ...]
+    failed: tuple[str, ...] = ()
+
+
+def first_line(error: BaseException) -> str:
+    """Of what went wrong."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
 
 
 def with_model(report: GpuReport, model: Measured) -> GpuReport:
@@ -145,6 +154,7 @@ def page(report: GpuReport) -> str:
     if report.device == "cpu":
         lines += ["A dry run: no card was asked for, and no figure here is one of a card.", ""]
     lines += [_tests(report.tests), "", *_rates(report.rates), ""]
+    lines += [f"- {each}" for each in report.failed]
     for model in report.models:
         lines += [*_model(model), ""]
     return "\n".join(lines)
