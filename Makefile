@@ -6,7 +6,7 @@ LEAN := .venv-runtime/bin
 ORT118 := onnxruntime==1.18.1 numpy==1.26.4
 OLDEST := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.18.6 click==8.1.7
 OLDEST_TOOLS := onnxruntime==1.20.0 numpy==1.26.4 msgspec==0.21.0 click==8.1.7 onnx==1.18.0 onnx-ir==0.2.0 \
-  onnxscript==0.7.0 tqdm==4.66.0 pyarrow==18.0.0 Pillow==10.3.0 matplotlib==3.9.0
+  onnxscript==0.7.0 tqdm==4.66.0 pyarrow==18.0.0 Pillow==10.3.0 matplotlib==3.9.0 pyparsing==3.1.0
 # two or more processes, each with one thread: torch's threads and another process on two cores slow each other tenfold
 TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 SOURCES := $(shell find runtime export train -name '*.py' 2>/dev/null) pyproject.toml constraints.txt

@@ -169,18 +169,35 @@ def test_an_arm_that_was_not_timed_is_told_with_its_reason_and_a_card_with_its_n
 def test_a_report_is_added_to_one_of_the_same_card_and_versions_alone(tmp_path: Path, form: Any, report: Any) -> None:
     place = tmp_path / "gpu-report.json"
     form.write(report, tmp_path)
-    empty = msgspec.structs.replace(report, models=(), tests=None)
-    more = form.added(empty, place)
-    assert (more.models, more.tests) == (report.models, report.tests)
-    again = msgspec.structs.replace(report.models[0], notes=("measured again",))
-    other = msgspec.structs.replace(again, name="other")
-    assert form.with_model(form.with_model(more, again), other).models == (again, other)
-    newer = msgspec.structs.replace(empty, versions={"onnxruntime-gpu": "2.0"})
-    with pytest.raises(OptionError, match=r"^--add: .*gpu-report.json was measured with other versions \(.*1.0.*2.0"):
-        form.added(newer, place)
+    known = {name: getattr(report, name) for name in ("device", "quick", "machine", "versions")}
+    assert form.read(place, **known) == report
+    for change, told in (
+        ({"versions": {"onnxruntime-gpu": "2.0"}}, r"other versions \(.*1\.0.*2\.0"),
+        ({"quick": True}, r"other models \(--quick\)"),
+        ({"device": "cpu"}, r"other device \(cuda, here cpu\)"),
+    ):
+        with pytest.raises(
+            OptionError, match=rf"^--add: .*gpu-report.json was measured with {told}.*; leave --add out"
+        ):
+            form.read(place, **known | change)
     place.write_text("{}")
     with pytest.raises(OptionError, match=r"^--add: .*gpu-report.json: not a report of a card \(.*\); leave --add out"):
-        form.added(empty, place)
+        form.read(place, **known)
+
+
+def test_what_was_measured_of_a_model_stays_where_it_is_not_measured_again(form: Any, report: Any) -> None:
+    (before,) = report.models
+    empty = msgspec.structs.replace(before, groups=(), device_bytes={}, notes=("no time was left",))
+    (found,) = form.with_model(report, empty).models
+    assert (found.groups, found.device_bytes, found.notes) == (before.groups, before.device_bytes, empty.notes)
+    group = msgspec.structs.replace(before.groups[0], operations=3)
+    more = msgspec.structs.replace(group, batch=8)
+    (found,) = form.with_model(report, msgspec.structs.replace(before, groups=(group, more))).models
+    assert found.groups == (group, more)
+    other = msgspec.structs.replace(empty, id="1")  # another bundle of the name
+    assert form.with_model(report, other).models == (other,)
+    third = msgspec.structs.replace(empty, name="third")
+    assert form.with_model(report, third).models == (before, third)
 
 
 def test_a_model_that_is_none_is_refused_with_the_names_of_all(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/gpu"), help="folder of bundles, which are made once")
     parser.add_argument("--models", default="", help="names with commas between them, such as mnist,conv64; all")
     parser.add_argument("--seconds", type=float, default=None, help="of each group of arms; 2")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="after which nothing more is begun; no limit")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="after which no model and no batch of one is begun"
+    )
     parser.add_argument("--compile", default=None, help="mode of torch.compile; none to leave it out; the model's own")
     parser.add_argument("--skip-tests", action="store_true")
     parser.add_argument("--add", action="store_true", help="to the report that lies in --out, of the same card")
@@ -106,8 +108,8 @@ def main() -> int:
 def run(options: argparse.Namespace) -> int:
     """Everything, once what it needs is there; the exit code."""
     from commands import run_tests
-    from measure import Plan, makers, measured, rates
-    from report import GpuReport, added, first_line, with_model, write
+    from measure import Plan, exact, makers, measured, rates
+    from report import GpuReport, first_line, read, with_model, write
 
     plan = Plan(
         device=options.device,
@@ -125,19 +127,14 @@ def run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     place = options.out / "gpu-report.json"
     check_place(place)
-    load, started = load_average(), dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    report = GpuReport(
-        started=started,
-        device=options.device,
-        quick=options.quick,
-        machine=machine(load),
-        versions=versions(),
-        rates=rates(plan),
-        tests=None,
-        models=(),
-    )
+    exact(plan)
+    known = {"device": options.device, "quick": options.quick, "machine": machine(load_average())}
+    known["versions"] = versions()
     if options.add:
-        report = added(report, place)
+        report = read(place, **known)
+    else:
+        started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        report = GpuReport(started=started, rates=rates(plan), tests=None, models=(), **known)
     if not options.skip_tests:
         report = msgspec.structs.replace(report, tests=run_tests(options.work))
     write(report, options.out)

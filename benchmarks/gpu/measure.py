@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from report import Group, Measured, Rates, Timed, first_line
 
 import reparam
 from reparam.benchmark.feeds import inputs_of
-from reparam.errors import ReparamError
 
 _BOUND = {"fp32": 1e-3, "fp16": 5e-2}  # how far an arm may be from the first one, as a share of the largest magnitude
 
@@ -61,13 +61,17 @@ class Case(NamedTuple):
         return f"{self.operation}, {self.precision}, batch {self.batch}"
 
 
-def rates(plan: Plan) -> Rates:
-    """The device's bandwidth and matrix rate."""
+def exact(plan: Plan) -> None:
+    """Has PyTorch compute as this runtime does: without TF32, and on a CPU with one thread."""
     torch.backends.cudnn.allow_tf32 = False  # of convolutions, where PyTorch has it on
     torch.backends.cuda.matmul.allow_tf32 = False
-    small = plan.device == "cpu"
-    if small:
+    if plan.device == "cpu":
         torch.set_num_threads(1)  # other threads of a busy machine would be waited for
+
+
+def rates(plan: Plan) -> Rates:
+    """The device's bandwidth and matrix rate."""
+    small = plan.device == "cpu"
     side, size = (256, 1 << 22) if small else (8192, 1 << 30)
     products = {"fp32": torch.float32} if small else {"fp32": torch.float32, "fp16": torch.float16}
     return Rates(
@@ -101,32 +105,44 @@ def _model(model: Model, plan: Plan, found: Rates) -> Iterator[Measured]:
         latent=manifest.latent.shape,
         parameters=sum(each.numel() for each in model.module.parameters()),
         compiled=None if plan.mode == "none" else plan.mode or model.mode,
-        answers=answers(model, plan.work, device=plan.device, quick=plan.quick),
+        answers=() if time.monotonic() > plan.end else answers(model, plan.work, device=plan.device, quick=plan.quick),
     )
     yield told
     weights = copy.deepcopy(model.module.state_dict())
     late: list[str] = []
     for precision in (each for each in model.precisions if each in found.operations_a_second):
+        if time.monotonic() > plan.end:
+            late.append(precision)
+            continue
         before = _free(plan)
         known = cast("Literal['fp32', 'fp16']", precision)
         with reparam.load(model.bundle, device=plan.device, precision=known, max_batch=max(model.batches)) as vae:
             held = {**told.device_bytes, precision: _used(plan, vae, max(model.batches), before)}
             told = msgspec.structs.replace(told, device_bytes=held)
             twin = Twin(model, plan.where, precision, weights, mode=told.compiled)
-            for batch, operation in itertools.product(
-                model.batches[:2] if plan.quick else model.batches, ("encode", "decode")
-            ):
+            batches = model.batches[:2] if plan.quick else model.batches
+            for batch, operation in itertools.product(batches, ("encode", "decode")):
                 case = Case(cast("Operation", operation), precision, batch)
                 if time.monotonic() > plan.end:
                     late.append(str(case))
                     continue
                 try:
                     told = msgspec.structs.replace(told, groups=(*told.groups, *_groups(plan, found, vae, twin, case)))
-                except (ReparamError, torch.OutOfMemoryError) as error:
+                except Exception as error:  # the next batch may run all the same
                     told = msgspec.structs.replace(told, notes=(*told.notes, f"{case}: {first_line(error)}"))
                 yield told
+        del twin
+        _let_go(plan)
     if late:
         yield msgspec.structs.replace(told, notes=(*told.notes, f"no time was left for {'; '.join(late)}"))
+
+
+def _let_go(plan: Plan) -> None:
+    """What PyTorch keeps of a precision that is done: compiled functions with their memory, and its cache."""
+    torch.compiler.reset()
+    gc.collect()
+    if plan.device != "cpu":
+        torch.cuda.empty_cache()
 
 
 def _groups(plan: Plan, found: Rates, vae: reparam.VAE, twin: Twin, case: Case) -> Iterator[Group]:

@@ -112,8 +112,9 @@ def kl(
         # at 64 x 64, where a CPU is done in a minute or two; the graphs take any size that 8 divides
         shape = (3, min(64, side), min(64, side))
         x = reparam.noise("uniform", 0, range(2), shape, stream="data") / np.float32(math.sqrt(3))
-        _exported(vae, bundle, input_shape=shape, calibrate=x)
-        _resized(bundle / "manifest.json", side, 2 ** (levels - 1))
+        made = _exported(vae, folder / f"{name}.made", name=name, input_shape=shape, calibrate=x)
+        _resized(made / "manifest.json", side, 2 ** (levels - 1))
+        made.rename(bundle)
     return Model(name, bundle, encode, decode, vae, batches, ("fp16", "fp32"), mode="reduce-overhead")
 
 

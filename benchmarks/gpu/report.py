@@ -105,30 +105,44 @@ def first_line(error: BaseException) -> str:
 
 
 def with_model(report: GpuReport, model: Measured) -> GpuReport:
-    """The report with a model, in the place of what it held of it."""
-    models = {each.name: each for each in report.models} | {model.name: model}
-    return msgspec.structs.replace(report, models=tuple(models.values()))
+    """The report with a model; groups of it that were not measured again stay."""
+    models = {each.name: each for each in report.models}
+    before = models.get(model.name)
+    if before is not None and before.id == model.id:
+        groups = {_key(group): group for group in (*before.groups, *model.groups)}
+        model = msgspec.structs.replace(
+            model,
+            groups=tuple(groups.values()),
+            device_bytes={**before.device_bytes, **model.device_bytes},
+            answers=model.answers or before.answers,
+        )
+    return msgspec.structs.replace(report, models=tuple({**models, model.name: model}.values()))
 
 
-def added(report: GpuReport, place: Path) -> GpuReport:
-    """A report with the models, and where it ran no tests the tests, of the one that a file holds.
+def _key(group: Group) -> tuple[str, str, int, str]:
+    return group.operation, group.precision, group.batch, group.span
+
+
+def read(place: Path, *, device: str, quick: bool, machine: Machine, versions: dict[str, str]) -> GpuReport:
+    """A report to add to.
 
     Raises:
-        OptionError: the file's was measured on another device or with other versions.
+        OptionError: it is none, or was measured on another device or with other versions.
     """
     try:
-        earlier = msgspec.json.decode(place.read_bytes(), type=GpuReport)
+        found = msgspec.json.decode(place.read_bytes(), type=GpuReport)
     except (OSError, msgspec.MsgspecError) as error:
         raise OptionError(f"--add: {place}: not a report of a card ({error}); leave --add out") from None
     for name, one, other in (
-        ("device", earlier.device, report.device),
-        ("cards", earlier.machine.cards, report.machine.cards),
-        ("processor", earlier.machine.processor, report.machine.processor),
-        ("versions", earlier.versions, report.versions),
+        ("device", found.device, device),
+        ("cards", found.machine.cards, machine.cards),
+        ("processor", found.machine.processor, machine.processor),
+        ("versions", found.versions, versions),
+        ("models (--quick)", found.quick, quick),
     ):
         if one != other:
             raise OptionError(f"--add: {place} was measured with other {name} ({one}, here {other}); leave --add out")
-    return msgspec.structs.replace(report, models=earlier.models, tests=report.tests or earlier.tests)
+    return found
 
 
 def write(report: GpuReport, folder: Path) -> None:

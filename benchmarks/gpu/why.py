@@ -1,6 +1,6 @@
 """Where the time of one graph goes on a card, and whether other options of its provider would do better.
 
-    python benchmarks/gpu/why.py build/gpu/kl512/decoder.fp16.onnx --rows 1 --side 64
+    python benchmarks/gpu/why.py build/gpu/kl512/decoder.fp16.onnx --rows 1 --side 512
     python benchmarks/gpu/why.py models/digits/decoder.onnx --device cpu
 
 For when a report of `make gpu` falls short: operators by the time of onnxruntime's own profile, on a card kernels too,
@@ -51,13 +51,17 @@ def session(graph: Path, device: Device, change: dict[str, str], profile: Path |
     return made
 
 
-def bound(made: Any, rows: int, side: int | None, device: Device) -> Callable[[], None]:
+def bound(made: Any, rows: int, side: int | None, factor: int, device: Device) -> Callable[[], None]:
     """A run over inputs and outputs on the device."""
     binding = made.io_binding()
     for each in made.get_inputs():
-        shape = [size if isinstance(size, int) else side or 0 for size in each.shape[1:]]
-        if 0 in shape:
-            raise SystemExit(f"error: {each.name} is open in height and width; give --side")
+        if side is None and any(isinstance(size, str) for size in each.shape[1:]):
+            raise SystemExit(
+                f"error: {each.name} is open in height and width; give --side, and --factor if it is not 8"
+            )
+        open_sides = {"height": side, "width": side, "latent_height": (side or 0) // factor}
+        open_sides["latent_width"] = open_sides["latent_height"]
+        shape = [open_sides.get(size, size) for size in each.shape[1:]]
         values = np.random.default_rng(0).standard_normal((rows, *shape)).astype(np.float32)
         kind = "uint8" if "uint8" in each.type else "float32"
         value = onnxruntime.OrtValue.ortvalue_from_numpy(values.astype(kind), device.kind, device.index)
@@ -84,7 +88,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("graph", type=Path)
     parser.add_argument("--rows", type=int, default=1)
-    parser.add_argument("--side", type=int, help="of the graph's input, where it is open: of x, or of z for a decoder")
+    parser.add_argument("--side", type=int, help="of images, where the graph leaves it open")
+    parser.add_argument("--factor", type=int, default=8, help="how many times the latent's side that is")
     parser.add_argument("--seconds", type=float, default=10.0, help="of all sessions in turn")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     options = parser.parse_args()
@@ -93,7 +98,7 @@ def main() -> None:
         raise SystemExit(f"error: missing here: {', '.join(lacking)}")
     with tempfile.TemporaryDirectory() as folder:
         made = session(options.graph, device, {}, Path(folder) / "profile")
-        run = bound(made, options.rows, options.side, device)
+        run = bound(made, options.rows, options.side, options.factor, device)
         for _ in range(5):
             run()
         print("the first five runs, by operator; on a card the host's time of each launch")
@@ -107,7 +112,7 @@ def main() -> None:
             print(seen.key_averages().table(sort_by="self_device_time_total", row_limit=20, max_name_column_width=70))
     changes = _CHANGES if device.kind != "cpu" else {"as it is": {}}
     runs = {
-        name: bound(session(options.graph, device, change), options.rows, options.side, device)
+        name: bound(session(options.graph, device, change), options.rows, options.side, options.factor, device)
         for name, change in changes.items()
     }
     found = in_turn(runs, options.seconds)

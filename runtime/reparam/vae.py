@@ -53,7 +53,8 @@ def load(
             quarters of the memory of this machine, or of the container. A call whose rows do not fit at once, larger
             images for example, runs in parts; one row that does not fit raises `OutOfMemory`.
         tf32: whether a CUDA card may round the factors of float32 products to 10 bits of mantissa: faster, and results
-            that differ from the CPU's in the third or fourth digit. Refused for device="cpu".
+            that differ from the CPU's in the third or fourth digit. Products that an fp16 bundle leaves in float32 may
+            always be rounded so. Refused for device="cpu".
 
     Raises:
         BundleNotFound: no such folder, or a file of it is missing.

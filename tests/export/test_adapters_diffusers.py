@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -250,3 +251,11 @@ def test_a_shape_that_the_model_cannot_take_is_refused_with_the_rule(refused: An
     assert "takes images of 3 channels and gives 1" in refused(least(out_channels=1), ExportError)
     assert "input_shape: must be the sizes of one row" in refused(least(), OptionError, input_shape="3,8,8")
     assert "input_shape[1]: must be an integer from 1" in refused(least(), OptionError, input_shape=(3, 0, 8))
+
+
+def test_no_convolution_of_an_encoder_has_uneven_pads_which_cudnn_may_refuse(tmp_path: Path) -> None:
+    reparam_export.export(kl(3, mid_block_add_attention=False), tmp_path / "b")
+    nodes = onnx.load(tmp_path / "b" / "encoder.onnx").graph.node
+    pads = [onnx.helper.get_node_attr_value(node, "pads") for node in nodes if node.op_type == "Conv"]
+    assert all(each[:2] == each[2:] for each in pads)
+    assert sum(node.op_type == "Pad" for node in nodes) == 2  # one for each step down

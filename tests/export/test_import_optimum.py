@@ -68,6 +68,8 @@ def test_logvar_is_clamped_as_diffusers_clamps_it(peer: Any, tmp_path: Path) -> 
 def test_the_operator_set_stays_up_to_18_and_newer_ones_are_converted(
     peer: Any, tmp_path: Path, opset: int, kept: int
 ) -> None:
+    if opset > 18 and tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 19):
+        pytest.skip(f"onnx {onnx.__version__} converts nothing from {opset}")
     folder = peer.write(encoder=peer.graph("encoder", opset), decoder=peer.graph("decoder", opset))
     manifest = reparam_export.import_optimum(folder, tmp_path / "bundle")
     assert [(graph.opset, graph.ir_version) for graph in manifest.graphs] == [(kept, 9)] * 2

@@ -1,7 +1,5 @@
 """Rewrites towards integer kernels change the form of a graph, never its function."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-import reparam_export
 from reparam.engine.instructions import NO_INT8, has_int8
 from reparam_export.passes.aligned import align_channels
-from reparam_export.passes.pads import even_pads
+from reparam_export.passes.pads import even_pads, joined_pads
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
 
@@ -197,23 +194,27 @@ def test_a_convolution_with_uneven_pads_is_one_without_after_a_pad_to_the_bit(
     even_pads(even)
     uneven = pads[:2] != pads[2:]
     assert operators(even) == (["Pad", "Conv"] if uneven else ["Conv"])
-    assert [each.name for each in even.graph.node[-1].attribute] == (["strides"] if uneven else ["pads", "strides"])
+    assert helper.get_node_attr_value(even.graph.node[-1], "pads") == ([0] * 4 if uneven else list(pads))
     x = whole_numbers(seed + 1, 3, 2, 6, 7)
+    assert np.array_equal(run(even, x), run(plain, x))
+    joined_pads(even)
+    assert operators(even) == ["Conv"]
+    assert helper.get_node_attr_value(even.graph.node[-1], "pads") == list(pads)
     assert np.array_equal(run(even, x), run(plain, x))
 
 
-def test_the_encoder_of_a_model_of_diffusers_has_no_convolution_with_uneven_pads(tmp_path: Path) -> None:
-    diffusers = pytest.importorskip("diffusers")
-    model = diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        sample_size=16,
-    ).eval()
-    reparam_export.export(model, tmp_path / "b", input_shape=(3, 16, 16))
-    nodes = onnx.load(tmp_path / "b" / "encoder.onnx").graph.node
-    pads = [helper.get_attribute_value(each) for node in nodes for each in node.attribute if each.name == "pads"]
-    assert pads
-    assert all(each[:2] == each[2:] for each in pads)
-    assert sum(node.op_type == "Pad" for node in nodes) == 1
+def test_a_pad_that_another_node_reads_too_stays_for_it_and_one_of_ones_stays() -> None:
+    nodes = [
+        helper.make_node("Pad", ["x", "ends"], ["p"]),
+        helper.make_node("Conv", ["p", "w"], ["c"], pads=[0, 0, 0, 0]),
+        helper.make_node("Pad", ["x", "ends", "one"], ["q"]),
+        helper.make_node("Conv", ["q", "w"], ["d"], pads=[0, 0, 0, 0]),
+        helper.make_node("Sum", ["c", "d", "p", "q"], ["y"]),
+    ]
+    ends = np.array([0, 0, 0, 0, 0, 0, 2, 2])
+    weights = {"w": whole_numbers(1, 1, 2, 1, 1), "ends": ends, "one": np.float32(1)}
+    plain, joined = (graph(nodes, weights, ["batch", 2, "height", "width"]) for _ in range(2))
+    joined_pads(joined)
+    assert [node.input[0] for node in joined.graph.node] == ["x", "x", "x", "q", "c"]
+    x = whole_numbers(2, 3, 2, 4, 5)
+    assert np.array_equal(run(joined, x), run(plain, x))

@@ -4,7 +4,10 @@ There is none here: `stand_in_card` runs the graphs on the CPU under the card's 
 """
 
 import ctypes
+import gc
+import os
 import pickle
+import signal
 import threading
 import types
 import warnings
@@ -16,9 +19,11 @@ import numpy as np
 import pytest
 
 import reparam
+from reparam.engine import captures
 from reparam.engine import device as devices
+from reparam.engine.captures import beside_captures
 from reparam.errors import DeviceUnavailable, OptionError, OutOfMemory, RunError
-from stand_in_card import Card, installed
+from stand_in_card import Card, Value, installed
 
 
 @pytest.fixture
@@ -166,6 +171,95 @@ def test_a_capture_meets_no_other_work_of_the_process_on_the_card(bundle: Path) 
         for thread in runs:
             thread.join()
     assert failed == []
+
+
+def test_closing_gives_memory_back_while_no_capture_can_be(bundle: Path, card: type[Card]) -> None:
+    with reparam.load(bundle, device="cuda") as vae, vae.pinned(2, cuda_graph=True) as fast:
+        fast.encode(images(2))
+        card.made.clear()
+        gc.collect()
+        card.dropped.clear()
+    assert card.dropped == [True] * 4  # those of the model, and those that capture
+
+
+def test_device_arrays_give_what_the_model_gives_whatever_the_batch(bundle: Path, card: type[Card]) -> None:
+    with reparam.load(bundle, device="cuda") as vae:
+        door = vae.device_arrays()
+        for n in (3, 2, 2, 5):
+            x = Value(images(n))
+            z = door.sample(x, seed=5)
+            assert np.array_equal(z.memory, vae.sample(images(n), seed=5))
+            mean, logvar = door.encode(x)
+            wanted = vae.encode(images(n))
+            assert np.array_equal(mean.memory, wanted.mean)
+            assert np.array_equal(logvar.memory, wanted.logvar)
+            assert np.array_equal(door.decode(z).memory, vae.decode(z.memory))
+    assert card.made
+
+
+@pytest.mark.parametrize("call", ["pinned", "sample"])
+def test_no_memory_for_buffers_on_a_card_is_an_error_of_ours(
+    bundle: Path, card: type[Card], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+
+    assert not card.made
+    with reparam.load(bundle, device="cuda") as vae:
+        door, x = vae.device_arrays(), Value(images(2))
+        monkeypatch.setattr(Value, "ortvalue_from_numpy", full)
+        with pytest.raises(OutOfMemory, match="no memory left on the card: CUDA failure 2"):
+            _ = vae.pinned(2) if call == "pinned" else door.sample(x, seed=1)
+
+
+def test_ctrl_c_while_a_capture_waits_for_its_turn_leaves_the_card_to_others() -> None:
+    entered, over, waiting = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        over.wait()
+
+    class Interrupting(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is None
+            waiting.set()
+            raise KeyboardInterrupt
+
+    thread = threading.Thread(target=beside_captures(hold))
+    thread.start()
+    entered.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(captures._TURNS, "_changed", Interrupting(captures._TURNS._changed._lock))
+        with pytest.raises(KeyboardInterrupt), captures.capturing():
+            raise AssertionError("another thread is not out yet")
+    assert waiting.is_set()
+    assert beside_captures(lambda: 3)() == 3
+    over.set()
+    thread.join()
+    with captures.capturing():
+        assert beside_captures(lambda: 4)() == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    entered, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with captures.capturing():
+            entered.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    entered.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(beside_captures(lambda: 7)())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    over.set()
+    thread.join()
 
 
 def test_a_session_whose_capture_failed_is_not_used_again(

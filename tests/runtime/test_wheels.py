@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 import reparam
+from reparam.engine.wheel import WHEELS, installed_wheels
 from reparam.errors import MissingExtra
 
 DOCTOR = """
@@ -39,8 +40,8 @@ def package() -> Path:
 def test_a_wheel_of_a_folder_that_comes_first_is_taken_beside_the_environments_own(
     fresh: Any, bundle: Path, tmp_path: Path, package: Path
 ) -> None:
-    own = next(name for name in ("onnxruntime", "onnxruntime-gpu") if version_of(name))
-    other = "onnxruntime-gpu" if own == "onnxruntime" else "onnxruntime"
+    (own,) = installed_wheels()
+    other = next(name for name in WHEELS if name != own)
     site = wheel(tmp_path / "site", other, "9.9", package)
     ended = fresh(f"""
 import sys
@@ -56,8 +57,8 @@ print(sys.modules["onnxruntime"].__file__)
 
 
 def test_a_wheel_of_a_folder_that_comes_last_is_passed_over(fresh: Any, bundle: Path, tmp_path: Path) -> None:
-    own = next(name for name in ("onnxruntime", "onnxruntime-gpu") if version_of(name))
-    other = "onnxruntime-gpu" if own == "onnxruntime" else "onnxruntime"
+    (own,) = installed_wheels()
+    other = next(name for name in WHEELS if name != own)
     site = wheel(tmp_path / "site", other, "9.9", None)
     ended = fresh(f"""
 import sys
@@ -66,7 +67,7 @@ import reparam
 reparam.load({str(bundle)!r}, device="cpu")
 {DOCTOR}""")
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["wheels"] == {own: version_of(own)}
+    assert json.loads(ended.out)["wheels"] == installed_wheels()
 
 
 def test_two_wheels_in_one_folder_are_refused_with_the_lines_that_mend_them(
@@ -98,11 +99,3 @@ def test_a_missing_wheel_is_named_with_the_line_that_mends_it(bundle: Path, monk
     with pytest.raises(MissingExtra, match=r"^onnxruntime is not installed; pip install 'reparam\[cpu\]', or ") as e:
         reparam.load(bundle, device="cpu")
     assert isinstance(e.value, ImportError)
-
-
-def version_of(name: str) -> str | None:
-    """Of the environment's own wheel."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -83,8 +83,10 @@ def test_rows_that_are_no_images_are_trained_in_silence(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / pictures.FOLDER).exists()
 
 
-def test_without_pillow_there_are_none_and_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_there_are_none_and_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(pictures, "find_spec", lambda _: None)
-    done = CliRunner().invoke(train, ["digits", "--out", str(tmp_path / "run"), *TINY])
-    assert (done.exit_code, done.stderr) == (0, "")
+    train.main(["digits", "--out", str(tmp_path / "run"), *TINY], standalone_mode=False)
+    assert capsys.readouterr().err == ""
     assert not (tmp_path / "run" / pictures.FOLDER).exists()

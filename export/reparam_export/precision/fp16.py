@@ -66,7 +66,7 @@ def halve(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> tuple[onnx.ModelPro
 
 def _once(model: onnx.ModelProto) -> None:
     """Leaves one of several nodes for a value: before 1.32, onnxruntime adds a cast for each that reads it."""
-    set_nodes(model, list({node.output[0]: node for node in model.graph.node}.values()))
+    set_nodes(model, list({next(filter(None, node.output)): node for node in model.graph.node}.values()))
 
 
 def _join_casts(model: onnx.ModelProto) -> None:

@@ -16,6 +16,7 @@ import onnx
 
 from reparam_export.passes.aligned import align_channels
 from reparam_export.passes.float_ends import float_ends
+from reparam_export.passes.pads import joined_pads
 from reparam_export.passes.shuffle import block_first, channels_last, early_relu
 from reparam_export.passes.transposed import plain_convolutions
 from reparam_export.precision.placement import integer_nodes
@@ -25,6 +26,7 @@ from reparam_export.precision.tools import tool
 
 def integer_form(model: onnx.ModelProto) -> None:
     """Rewrites a float32 graph in place, so that integer kernels can run it: the same function."""
+    joined_pads(model)
     plain_convolutions(model)
     early_relu(model)
     block_first(model)

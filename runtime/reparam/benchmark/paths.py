@@ -8,6 +8,7 @@ from reparam.benchmark.feeds import Array, Feeds
 from reparam.benchmark.opened import Call, Facts, Opened
 from reparam.benchmark.report import Operation
 from reparam.bundle.manifest import Trust
+from reparam.engine.captures import beside_captures
 from reparam.engine.device import CPU
 from reparam.engine.info import Placement
 from reparam.engine.instructions import NO_INT8, has_int8
@@ -136,8 +137,10 @@ class DevicePath(Numpy):
 
     def _there(self, rows: Array) -> Any:
         """The rows as an OrtValue on the model's device."""
-        made = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        return made(rows, self._device.kind, self._device.index)
+        make = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        if self._device.kind != "cpu":
+            make = beside_captures(make)
+        return make(rows, self._device.kind, self._device.index)
 
 
 def facts_of(vae: VAE, *, waits: str, copies: str, any_batch: bool) -> Facts:

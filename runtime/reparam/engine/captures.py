@@ -4,6 +4,7 @@ onnxruntime captures in cudaStreamCaptureModeGlobal: meanwhile an allocation, a 
 with error 900, and so does the capture. Work on a card therefore goes side by side, and a capture alone.
 """
 
+import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ class _Turns:
     """Many at a time, or one alone; who waits to be alone comes next."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Nobody is inside."""
         self._changed = threading.Condition(threading.Lock())
         self._inside = 0
         self._alone: int | None = None  # the thread that is, or is about to be
@@ -42,28 +47,36 @@ class _Turns:
             while self._alone is not None:
                 self._changed.wait()
             self._alone = threading.get_ident()
-            while self._inside:
-                self._changed.wait()
         try:
+            with self._changed:
+                while self._inside:
+                    self._changed.wait()
             yield
         finally:
             with self._changed:
                 self._alone = None
                 self._changed.notify_all()
 
+    def guards(self) -> bool:
+        """Whether a capture of another thread would have to wait now; for tests."""
+        return self._inside > 0 or self._alone == threading.get_ident()
+
 
 _TURNS: Final = _Turns()
 capturing = _TURNS.alone
+guarded = _TURNS.guards
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_TURNS.begin)  # the parent's threads are not there to end their turns
 
 
 def beside_captures(call: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     """The call, which waits for captures of other threads; for whatever asks a card for something."""
 
-    def guarded(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
+    def waiting(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
         _TURNS.enter()
         try:
             return call(*args, **kwargs)
         finally:
             _TURNS.leave()
 
-    return guarded
+    return waiting

@@ -15,32 +15,31 @@ from reparam.engine.binding import Form, Output
 from reparam.engine.captures import beside_captures, capturing
 from reparam.engine.card import CardSession
 from reparam.engine.device import Device
-from reparam.engine.session import GraphSession
+from reparam.engine.session import GraphSession, failure
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import DeviceUnavailable, RunError
 
 _FIRST_RUNS: Final = 3  # onnxruntime allocates in the first, and captures at the latest in the third
 
 
+def _asking(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy to or from a card, which no capture meets; `RunError` where it fails, `OutOfMemory` where it is full."""
+    waiting = beside_captures(call)
+
+    def ask(*given: Any) -> Any:
+        try:
+            return waiting(*given)
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise failure(error, "pinned", on_card=True) from error
+
+    return ask
+
+
 def _on_card(form: Form, device: Device) -> Any:
     """An OrtValue of zeros on the device."""
     shape, dtype = form
-    make = beside_captures(import_onnxruntime().OrtValue.ortvalue_from_numpy)
+    make = _asking(import_onnxruntime().OrtValue.ortvalue_from_numpy)
     return make(np.zeros(shape, dtype), device.kind, device.index)
-
-
-def _copying(copy: Callable[..., Any]) -> Callable[..., Any]:
-    """A copy to or from a card, which no capture meets; `RunError` where it fails."""
-    guarded = beside_captures(copy)
-
-    def copied(*given: Any) -> Any:
-        try:
-            return guarded(*given)
-        except Exception as error:  # onnxruntime's exceptions have no common base
-            told = str(error).partition("\n")[0][:500]
-            raise RunError(f"pinned: a copy to or from the card failed: {told}; load the model again") from error
-
-    return copied
 
 
 class CardSlot:
@@ -48,7 +47,7 @@ class CardSlot:
 
     def __init__(self, form: Form, device: Device) -> None:
         self.value: Any = _on_card(form, device)
-        self._copied = _copying(self.value.update_inplace)
+        self._copied = _asking(self.value.update_inplace)
         self.shape: tuple[int, ...] = form[0]
         self.dtype: np.dtype[Any] = np.dtype(form[1])
 
@@ -71,7 +70,7 @@ class CardResult:
 
     def __init__(self, form: Form, device: Device) -> None:
         self.value: Any = _on_card(form, device)
-        self._copied = _copying(self.value.numpy)
+        self._copied = _asking(self.value.numpy)
         self.shape: tuple[int, ...] = form[0]
         self.dtype: np.dtype[Any] = np.dtype(form[1])
 
@@ -157,7 +156,8 @@ class CardBuffers:
             try:
                 found = self._captured(session, inputs, outputs)
             except (DeviceUnavailable, RunError):
-                self._capturing.pop(id(session), None)  # a session whose capture failed may hold half of it
+                # a session whose capture failed may hold half of it
+                beside_captures(self._capturing.pop)(id(session), None)
                 if self._wish:
                     raise
         self.cuda_graph = found is not None and self.cuda_graph is not False

@@ -37,7 +37,7 @@ def providers(device: Device, *, tf32: bool, capture: bool) -> list[tuple[str, d
     Args:
         device: where it runs.
         tf32: whether a card may round the factors of float32 products to 10 bits of mantissa. Without it onnxruntime
-            keeps every convolution off the tensor cores, those of half precision too.
+            looks for kernels of convolutions off the tensor cores first, of half precision too.
         capture: whether the session's runs are captured in CUDA graphs.
     """
     if device.kind == "cpu":

@@ -12,6 +12,7 @@ from reparam.engine.captures import beside_captures
 from reparam.engine.device import Device
 from reparam.engine.pair import session_of
 from reparam.engine.rows import Rows
+from reparam.engine.session import failure
 from reparam.engine.wheel import import_onnxruntime
 from reparam.errors import InputError, InputTypeError, MissingExtra
 
@@ -98,8 +99,9 @@ class DeviceArrays:
         wanted = (_CPU, 0) if device.kind == "cpu" else (_CUDA, device.index)
         try:
             found = tuple(map(int, array.__dlpack_device__()))
+            share = array.__dlpack__ if device.kind == "cpu" else beside_captures(array.__dlpack__)
             stream = {} if device.kind == "cpu" else {"stream": _LEGACY_STREAM}
-            shared = self._ort_value().from_dlpack(array.__dlpack__(**stream)) if found == wanted else None
+            shared = self._ort_value().from_dlpack(share(**stream)) if found == wanted else None
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             told = "it is not C-contiguous" if "IsContiguous" in str(error) else str(error).splitlines()[0]
             raise InputTypeError(f"{name}: this {kind} cannot be shared through DLPack: {told}") from None
@@ -124,8 +126,13 @@ class DeviceArrays:
     def _noise(self, eps: npt.NDArray[np.float32], rows: Rows) -> Any:
         """Noise made here, copied to the device."""
         device: Device = rows.pair.device
-        make = beside_captures(self._ort_value().ortvalue_from_numpy)
-        return make(np.ascontiguousarray(eps), device.kind, device.index)
+        make = self._ort_value().ortvalue_from_numpy
+        if device.kind != "cpu":
+            make = beside_captures(make)
+        try:
+            return make(np.ascontiguousarray(eps), device.kind, device.index)
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise failure(error, "eps", on_card=device.kind != "cpu") from error
 
     # -- running -------------------------------------------------------------------------------------------------
 

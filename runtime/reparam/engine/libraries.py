@@ -2,8 +2,8 @@
 
 import contextlib
 import ctypes
-import importlib.util
 import io
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -43,9 +43,7 @@ def free_on_card() -> int:
 
 def _folders() -> list[Path]:
     """Of libraries in nvidia wheels, in the order of sys.path."""
-    spec = importlib.util.find_spec("nvidia")
-    roots = spec.submodule_search_locations if spec else None
-    return [folder for root in roots or () for folder in sorted(Path(root).glob("*/lib"))]
+    return [folder for entry in sys.path for folder in sorted(Path(entry, "nvidia").glob("*/lib"))]
 
 
 def _loadable(library: str) -> bool:

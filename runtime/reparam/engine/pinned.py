@@ -15,6 +15,7 @@ import numpy.typing as npt
 from reparam.arrays import FLOAT32, FloatArray, check_out, check_pair, check_rows, read_rows
 from reparam.engine import inherited
 from reparam.engine.binding import Bound, Buffers, HostBuffers, Input, Output
+from reparam.engine.captures import beside_captures
 from reparam.engine.card_binding import CardBuffers
 from reparam.engine.device import Device
 from reparam.engine.pair import session_of
@@ -67,6 +68,8 @@ class Pinned:
             quiet = buffers.bind(encoder, {"x": x, "eps": buffers.input(*latent)}, {"mean": latent, "logvar": latent})
             moments = (x, quiet.outputs[0], quiet.outputs[1], quiet.run, law)
         self.cuda_graph: bool = isinstance(buffers, CardBuffers) and bool(buffers.cuda_graph)
+        # of what gives memory back to a card
+        self._let_go = beside_captures(setattr) if isinstance(buffers, CardBuffers) else setattr
         self._bound: _Bound | None = _Bound(sampling, decoding, moments)
         self._forks: int = inherited.forks
         self._thread: int = get_ident()
@@ -82,7 +85,7 @@ class Pinned:
 
     def close(self) -> None:
         """Lets go of the buffers; any later call raises `ClosedError`."""
-        self._bound = None
+        self._let_go(self, "_bound", None)
 
     def encode(
         self, x: npt.NDArray[Any], *, out: tuple[FloatArray, FloatArray] | None = None, allow_nan: bool = False

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from reparam.arrays import FLOAT32, FloatArray, RowSource, check_rows, empty, finite, in_numpy, like, read_rows
 from reparam.bundle.manifest import Likelihood, Manifest
+from reparam.engine.captures import beside_captures
 from reparam.engine.deadline import Deadline, Timed
 from reparam.engine.pair import Pair, session_of
 from reparam.errors import ClosedError, InputError, OptionError
@@ -145,6 +146,8 @@ class Rows:
 
     def close(self) -> None:
         """Lets go of the sessions."""
+        if self._pair is not None and self._pair.device.kind != "cpu":
+            beside_captures(setattr)(self, "_pair", None)  # whose memory goes back to the card
         self._pair = None
 
     def law(self) -> Law:

@@ -165,7 +165,7 @@ class GraphSession:
         try:
             found: list[npt.NDArray[Any]] = self._run(names, feeds, self._plain if options is None else options)
         except Exception as error:
-            raise self.failed(error) from error
+            raise self._failed(error) from error
         shapes = self._shapes or self._contract.shapes_for(feeds)
         if self._falls and self._session.get_providers()[0] != self._provider:
             raise DeviceUnavailable(f"device: onnxruntime left {self._provider} during a run; load the model again")
@@ -231,7 +231,7 @@ class GraphSession:
             try:
                 run(bound, options)
             except Exception as error:
-                raise self.failed(error) from error
+                raise self._failed(error) from error
 
         return run_bound
 
@@ -247,24 +247,26 @@ class GraphSession:
             binding.bind_ortvalue_input(name, value)
         for name in names:
             binding.bind_output(name, device.kind, device.index)
+        wait = binding.synchronize_inputs
         try:
-            beside_captures(binding.synchronize_inputs)()
+            (beside_captures(wait) if self._falls else wait)()
         except Exception as error:
-            raise self.failed(error) from error
+            raise self._failed(error) from error
         self.runner(binding)()
         found: list[Any] = binding.get_outputs()
         return found
 
-    def failed(self, error: Exception) -> RunError:
-        """What a failure of onnxruntime means: no memory left, or anything else."""
-        told = str(error)
-        full = _FULL.search(told) or (self._falls and _STARVED.search(told) and free_on_card() < _LITTLE)
-        if full:
-            place = "the card" if self._falls else "this machine"
-            return OutOfMemory(
-                f"{self._where}: no memory left on {place}: {_first_line(error)}; give fewer rows a call"
-            )
-        return RunError(f"{self._where}: onnxruntime failed: {_first_line(error)}")
+    def _failed(self, error: Exception) -> RunError:
+        return failure(error, self._where, on_card=self._falls)
+
+
+def failure(error: Exception, where: str, *, on_card: bool) -> RunError:
+    """What a failure of onnxruntime in a run or a copy means: no memory left, or anything else."""
+    told = str(error)
+    if _FULL.search(told) or (on_card and _STARVED.search(told) and beside_captures(free_on_card)() < _LITTLE):
+        place = "the card" if on_card else "this machine"
+        return OutOfMemory(f"{where}: no memory left on {place}: {_first_line(error)}; give fewer rows a call")
+    return RunError(f"{where}: onnxruntime failed: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

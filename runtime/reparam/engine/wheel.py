@@ -27,9 +27,12 @@ def installed_wheels() -> dict[str, str]:
             continue
     folders = {name: Path(str(wheel.locate_file(""))).resolve() for name, wheel in found.items()}
     if len(set(folders.values())) == 2:
-        spec = importlib.util.find_spec("onnxruntime")
+        try:
+            spec = importlib.util.find_spec("onnxruntime")
+        except ValueError:  # a program put a module without a spec in its place
+            spec = None
         taken = Path(spec.origin).parents[1].resolve() if spec and spec.origin else None
-        found = {name: wheel for name, wheel in found.items() if folders[name] == taken} or found
+        found = {name: wheel for name, wheel in found.items() if folders[name] == taken}
     return {name: wheel.version for name, wheel in found.items()}
 
 
