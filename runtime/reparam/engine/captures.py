@@ -7,7 +7,7 @@ with error 900, and so does the capture. Work on a card therefore goes side by s
 import os
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, ParamSpec, TypeVar
 
 _Given = ParamSpec("_Given")
@@ -58,13 +58,13 @@ class _Turns:
                 self._changed.notify_all()
 
     def guards(self) -> bool:
-        """Whether a capture of another thread would have to wait now; for tests."""
+        """Whether a capture of another thread would have to wait; for tests."""
         return self._inside > 0 or self._alone == threading.get_ident()
 
 
 _TURNS: Final = _Turns()
-capturing = _TURNS.alone
-guarded = _TURNS.guards
+capturing: Final[Callable[[], AbstractContextManager[None]]] = _TURNS.alone
+guarded: Final[Callable[[], bool]] = _TURNS.guards
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_TURNS.begin)  # the parent's threads are not there to end their turns
 

@@ -156,8 +156,7 @@ class CardBuffers:
             try:
                 found = self._captured(session, inputs, outputs)
             except (DeviceUnavailable, RunError):
-                # a session whose capture failed may hold half of it
-                beside_captures(self._capturing.pop)(id(session), None)
+                self._capturing.pop(id(session), None)  # a session whose capture failed may hold half of it
                 if self._wish:
                     raise
         self.cuda_graph = found is not None and self.cuda_graph is not False

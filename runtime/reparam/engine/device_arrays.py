@@ -37,9 +37,8 @@ class DeviceArrays:
 
     def __init__(self, rows: Callable[[], Rows]) -> None:
         self._rows = rows  # asked at each call, as a child that came by fork has others
-        self._zeros: tuple[tuple[int, ...], Any] | None = (
-            None  # shape, and the noise of `encode`, which graphs only read
-        )
+        # the noise of `encode`, by its shape: graphs only read it
+        self._zeros: tuple[tuple[int, ...], Any] | None = None
         self._ort_value()
 
     def encode(self, x: Any) -> tuple[Any, Any]:
