@@ -70,12 +70,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the report")
     parser.add_argument("--work", type=Path, default=Path("build/gpu"), help="folder of bundles, which are made once")
     parser.add_argument("--models", default="", help="names with commas between them, such as mnist,conv64; all")
-    parser.add_argument("--seconds", type=float, default=None, help="of each group of arms; 2")
+    parser.add_argument("--seconds", type=float, default=None, help="of each group of arms; 1")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="after which no model and no batch of one is begun"
     )
-    parser.add_argument("--compile", default=None, help="mode of torch.compile; none to leave it out; the model's own")
+    parser.add_argument(
+        "--compile", default=None, help="modes of torch.compile with commas between them, or none; reduce-overhead"
+    )
     parser.add_argument("--skip-tests", action="store_true")
+    parser.add_argument("--test-seconds", type=float, default=900.0, help="after which the tests are ended; 900")
     parser.add_argument("--add", action="store_true", help="to the report that lies in --out, of the same card")
     parser.add_argument("--prepare", action="store_true", help="make the models' bundles and end; needs no card")
     return parser.parse_args()
@@ -111,12 +114,13 @@ def run(options: argparse.Namespace) -> int:
     from measure import Plan, exact, makers, measured, rates
     from report import GpuReport, first_line, read, with_model, write
 
+    wished = options.compile or ("none" if options.quick else "reduce-overhead")
     plan = Plan(
         device=options.device,
         quick=options.quick,
         work=options.work,
-        seconds=options.seconds or (0.2 if options.quick else 2.0),
-        mode=options.compile or ("none" if options.quick else None),
+        seconds=options.seconds or (0.2 if options.quick else 1.0),
+        modes=tuple(mode for mode in wished.split(",") if mode and mode != "none"),
         end=time.monotonic() + 60 * options.minutes,
     )
     wanted = chosen(options.models, makers(plan))
@@ -130,14 +134,15 @@ def run(options: argparse.Namespace) -> int:
     exact(plan)
     known = {"device": options.device, "quick": options.quick, "machine": machine(load_average())}
     known["versions"] = versions()
-    if options.add:
+    if options.add and place.exists():
         report = read(place, **known)
     else:
         started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         report = GpuReport(started=started, rates=rates(plan), tests=None, models=(), **known)
-    if not options.skip_tests:
-        report = msgspec.structs.replace(report, tests=run_tests(options.work))
     write(report, options.out)
+    if not options.skip_tests:
+        report = msgspec.structs.replace(report, tests=run_tests(options.work, seconds=options.test_seconds))
+        write(report, options.out)
     for name in wanted:
         if time.monotonic() > plan.end:
             print(f"no time is left for {name}", file=sys.stderr)

@@ -7,7 +7,7 @@ tensors that lie on the device before and after.
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -29,13 +29,13 @@ class Twin:
     """A model in PyTorch on a device, in one precision; float32 in and out, as the bundle has it."""
 
     def __init__(
-        self, model: Model, device: torch.device, precision: str, weights: Mapping[str, Any], *, mode: str | None
+        self, model: Model, device: torch.device, precision: str, weights: Mapping[str, Any], *, modes: Sequence[str]
     ) -> None:
         """Of float32 weights, since the module may hold what another precision left of them.
 
-        mode is of torch.compile; None for no such arm.
+        modes are those of torch.compile, an arm each.
         """
-        self.device, self.dtype, self._mode = device, _DTYPES[precision], mode
+        self.device, self.dtype, self._modes = device, _DTYPES[precision], modes
         model.module.to(dtype=torch.float32).load_state_dict(weights)
         self.module = model.module.to(device=device, dtype=self.dtype)
         self._functions: dict[str, Callable[[Any], Any]] = {"encode": model.encode, "decode": model.decode}
@@ -48,9 +48,9 @@ class Twin:
         """Numpy to numpy, and on the device: eager, and compiled."""
         there = torch.as_tensor(rows, device=self.device)
         functions = {"torch": self._functions[operation]}
-        if self._mode is not None:
-            torch.compiler.reset()
-            functions["torch-compile"] = torch.compile(self._functions[operation], mode=self._mode)
+        torch.compiler.reset()
+        for mode in self._modes:
+            functions[f"torch-{mode}"] = torch.compile(self._functions[operation], mode=mode)
         host: Arms = {}
         device: Arms = {}
         for name, function in functions.items():
@@ -79,23 +79,22 @@ def _arrays(found: list[Any]) -> list[np.ndarray]:
     return [each.cpu().numpy() for each in found]
 
 
-def ours(vae: reparam.VAE, fast: reparam.Pinned, operation: Operation, rows: np.ndarray) -> tuple[Arms, Arms]:
-    """This runtime's arms: `VAE`'s own call, a pinned model (with CUDA graphs on a card), and device arrays."""
-    where = vae.info().device
-    kind, _, index = where.partition(":")
-    value = import_onnxruntime().OrtValue.ortvalue_from_numpy(rows, kind, int(index or 0))
-    door = vae.device_arrays()
+def from_host(vae: reparam.VAE, fast: reparam.Pinned, operation: Operation, rows: np.ndarray) -> Arms:
+    """This runtime's arms from numpy to numpy: `VAE`'s own call, and a pinned model, with CUDA graphs on a card."""
     pinned = "cuda-graph" if fast.cuda_graph else "pinned"
     if operation == "encode":
-        host: Arms = {
-            "numpy": (lambda: vae.encode(rows), _moments),
-            pinned: (lambda: fast.encode(rows), _moments),
-        }
-        device: Arms = {"device": (lambda: door.encode(value), lambda found: [each.numpy() for each in found])}
-    else:
-        host = {"numpy": (lambda: vae.decode(rows), _one), pinned: (lambda: fast.decode(rows), _one)}
-        device = {"device": (lambda: door.decode(value), lambda found: [found.numpy()])}
-    return host, device
+        return {"numpy": (lambda: vae.encode(rows), _moments), pinned: (lambda: fast.encode(rows), _moments)}
+    return {"numpy": (lambda: vae.decode(rows), _one), pinned: (lambda: fast.decode(rows), _one)}
+
+
+def on_device(vae: reparam.VAE, operation: Operation, rows: np.ndarray) -> Arms:
+    """This runtime's arm on the device: device arrays, a plain run with its outputs made anew."""
+    kind, _, index = vae.info().device.partition(":")
+    value = import_onnxruntime().OrtValue.ortvalue_from_numpy(rows, kind, int(index or 0))
+    door = vae.device_arrays()
+    if operation == "encode":
+        return {"device": (lambda: door.encode(value), lambda found: [each.numpy() for each in found])}
+    return {"device": (lambda: door.decode(value), lambda found: [found.numpy()])}
 
 
 def _moments(found: Any) -> list[np.ndarray]:

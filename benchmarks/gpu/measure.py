@@ -12,11 +12,12 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 import numpy as np
 import torch
-from arms import Arms, Operation, Twin, distance, in_turn, ours
+from arms import Arms, Operation, Twin, distance, from_host, in_turn, on_device
 from commands import answers
 from floor import Work, bandwidth, matrix_rate
 from models import Model, conv, digits, kl, mnist
 from report import Group, Measured, Rates, Timed, first_line
+from torch._dynamo.utils import counters
 
 import reparam
 from reparam.benchmark.feeds import inputs_of
@@ -33,7 +34,7 @@ class Plan:
         quick: smaller models, and `reparam benchmark --quick`.
         work: where bundles and the benchmark's reports lie.
         seconds: of each group of arms.
-        mode: of torch.compile; "none" for no such arm, None for each model's own.
+        modes: of torch.compile, an arm each.
         end: of time.monotonic, after which no group is begun.
     """
 
@@ -41,7 +42,7 @@ class Plan:
     quick: bool
     work: Path
     seconds: float
-    mode: str | None
+    modes: tuple[str, ...]
     end: float
 
     @property
@@ -74,10 +75,12 @@ def rates(plan: Plan) -> Rates:
     small = plan.device == "cpu"
     side, size = (256, 1 << 22) if small else (8192, 1 << 30)
     products = {"fp32": torch.float32} if small else {"fp32": torch.float32, "fp16": torch.float16}
-    return Rates(
+    found = Rates(
         bytes_a_second=bandwidth(plan.where, size=size),
         operations_a_second={name: matrix_rate(plan.where, dtype, side=side) for name, dtype in products.items()},
     )
+    _let_go(plan)
+    return found
 
 
 def makers(plan: Plan) -> dict[str, Callable[[], Model]]:
@@ -104,41 +107,51 @@ def _model(model: Model, plan: Plan, found: Rates) -> Iterator[Measured]:
         input=manifest.input.shape,
         latent=manifest.latent.shape,
         parameters=sum(each.numel() for each in model.module.parameters()),
-        compiled=None if plan.mode == "none" else plan.mode or model.mode,
-        answers=() if time.monotonic() > plan.end else answers(model, plan.work, device=plan.device, quick=plan.quick),
     )
-    yield told
     weights = copy.deepcopy(model.module.state_dict())
     late: list[str] = []
     for precision in (each for each in model.precisions if each in found.operations_a_second):
         if time.monotonic() > plan.end:
             late.append(precision)
             continue
-        before = _free(plan)
         known = cast("Literal['fp32', 'fp16']", precision)
-        with reparam.load(model.bundle, device=plan.device, precision=known, max_batch=max(model.batches)) as vae:
-            held = {**told.device_bytes, precision: _used(plan, vae, max(model.batches), before)}
-            told = msgspec.structs.replace(told, device_bytes=held)
-            twin = Twin(model, plan.where, precision, weights, mode=told.compiled)
+        most = max(model.batches)
+        with reparam.load(model.bundle, device=plan.device, precision=known) as vae:
+            _run_both(vae, 1)  # what the card's libraries take once is nobody's
+        before = _free(plan)
+        with reparam.load(model.bundle, device=plan.device, precision=known, max_batch=most) as vae:
+            _run_both(vae, most)
+            held = None if plan.device == "cpu" else before - _free(plan)
+            told = msgspec.structs.replace(told, device_bytes={**told.device_bytes, precision: held})
+            twin = Twin(model, plan.where, precision, weights, modes=plan.modes)
             batches = model.batches[:2] if plan.quick else model.batches
             for batch, operation in itertools.product(batches, ("encode", "decode")):
                 case = Case(cast("Operation", operation), precision, batch)
                 if time.monotonic() > plan.end:
                     late.append(str(case))
                     continue
+                _let_go(plan)
                 try:
-                    told = msgspec.structs.replace(told, groups=(*told.groups, *_groups(plan, found, vae, twin, case)))
+                    for group in _groups(plan, found, vae, twin, case):
+                        told = msgspec.structs.replace(told, groups=(*told.groups, group))
+                        yield told
                 except Exception as error:  # the next batch may run all the same
                     told = msgspec.structs.replace(told, notes=(*told.notes, f"{case}: {first_line(error)}"))
-                yield told
+                    yield told
         del twin
         _let_go(plan)
+    if time.monotonic() > plan.end:
+        late.append("reparam benchmark")
+    else:
+        said = answers(model, plan.work, device=plan.device, quick=plan.quick)
+        told = msgspec.structs.replace(told, answers=said)
+        yield told
     if late:
         yield msgspec.structs.replace(told, notes=(*told.notes, f"no time was left for {'; '.join(late)}"))
 
 
 def _let_go(plan: Plan) -> None:
-    """What PyTorch keeps of a precision that is done: compiled functions with their memory, and its cache."""
+    """What PyTorch keeps of work that is done: compiled functions with their memory, and its cache."""
     torch.compiler.reset()
     gc.collect()
     if plan.device != "cpu":
@@ -150,10 +163,11 @@ def _groups(plan: Plan, found: Rates, vae: reparam.VAE, twin: Twin, case: Case) 
     x, eps = inputs_of(vae.manifest, case.batch)
     operation, rows = case.operation, x if case.operation == "encode" or eps is None else eps
     work = twin.work(operation, rows)
+    theirs = twin.arms(operation, rows)
     with vae.pinned(len(rows)) as fast:
-        both = zip(("host", "device"), ours(vae, fast, operation, rows), twin.arms(operation, rows), strict=True)
-        for span, mine, others in both:
-            yield _timed(plan, found, work, case, span=span, arms={**mine, **others})
+        arms = from_host(vae, fast, operation, rows) | theirs[0]
+        yield _timed(plan, found, work, case, span="host", arms=arms)
+    yield _timed(plan, found, work, case, span="device", arms=on_device(vae, operation, rows) | theirs[1])
 
 
 def _timed(plan: Plan, found: Rates, work: Work, case: Case, *, span: str, arms: Arms) -> Group:
@@ -169,7 +183,10 @@ def _timed(plan: Plan, found: Rates, work: Work, case: Case, *, span: str, arms:
             errors[name], reasons[name] = 0.0, first_line(error)
         if not errors[name] <= _BOUND[case.precision]:
             reasons[name] = f"its results are {errors[name]:.1g} of the largest magnitude away"
+    counters["inductor"].clear()
     times = in_turn({name: arm[0] for name, arm in arms.items() if name not in reasons}, plan.seconds)
+    if skips := counters["inductor"]["cudagraph_skips"]:  # of which inductor only writes to its log
+        reasons |= {name: f"{skips} times without its CUDA graph" for name in times if name.startswith("torch-")}
     return _group(work, found, case, span, errors=errors, reasons=reasons, times=times)
 
 
@@ -218,9 +235,6 @@ def _free(plan: Plan) -> int:
     return int(torch.cuda.mem_get_info()[0]) if plan.device != "cpu" else 0
 
 
-def _used(plan: Plan, vae: reparam.VAE, batch: int, before: int) -> int | None:
-    """Bytes that the card holds more after both operations at a batch; None on the CPU."""
-    if plan.device == "cpu":
-        return None
+def _run_both(vae: reparam.VAE, batch: int) -> None:
+    """One run of each graph."""
     vae.decode(vae.encode(inputs_of(vae.manifest, batch)[0]).mean)
-    return before - _free(plan)

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Model:
         module: what holds the weights of both.
         batches: that are timed, smallest first.
         precisions: that the bundle holds, in the order in which they are timed.
-        mode: of torch.compile; max-autotune where trying its kernels takes seconds.
+        asked: options of `reparam benchmark`, beside devices.
     """
 
     name: str
@@ -46,30 +46,37 @@ class Model:
     module: torch.nn.Module
     batches: tuple[int, ...]
     precisions: tuple[str, ...]
-    mode: str = "max-autotune"
+    asked: tuple[str, ...]
+
+
+_SMALL: Final = ("--seconds", "35", "--batches", "1,8,64,256", "--precisions", "fp32")
+# a row takes a CPU seconds, whatever is asked of it
+_LARGE: Final = (
+    *("--seconds", "30", "--batches", "1", "--precisions", "fp32", "--paths", "numpy", "--operations", "encode,decode"),
+)
 
 
 def _ours(name: str, bundle: Path, model: VAE, batches: tuple[int, ...], precisions: tuple[str, ...]) -> Model:
     model = model.eval()
-    return Model(name, bundle, model.encode, lambda z: model.decode(z)["x_hat"], model, batches, precisions)
+    return Model(name, bundle, model.encode, lambda z: model.decode(z)["x_hat"], model, batches, precisions, _SMALL)
 
 
 def mnist() -> Model:
     """models/mnist, an MLP of 784-200-200-50."""
     bundle = ROOT / "models" / "mnist"
-    return _ours("mnist", bundle, from_bundle(bundle), (1, 8, 64, 256, 4096), ("fp32",))
+    return _ours("mnist", bundle, from_bundle(bundle), (1, 8, 64, 4096), ("fp32",))
 
 
 def digits() -> Model:
     """models/digits, an MLP of 8 x 8 images."""
     bundle = ROOT / "models" / "digits"
-    return _ours("digits", bundle, from_bundle(bundle), (1, 64, 4096), ("fp32",))
+    return _ours("digits", bundle, from_bundle(bundle), (1, 64), ("fp32",))
 
 
 def conv(folder: Path) -> Model:
     """A convolutional VAE of 64 x 64 x 3 images with random weights."""
     model = VAE.build(CONV, seed=0).eval()
-    return _ours("conv64", _exported(model, folder / "conv64"), model, (1, 8, 64, 256), ("fp32", "fp16"))
+    return _ours("conv64", _exported(model, folder / "conv64"), model, (1, 64, 256), ("fp16", "fp32"))
 
 
 def kl(
@@ -77,7 +84,7 @@ def kl(
     *,
     side: int = 512,
     channels: tuple[int, ...] = (128, 256, 512, 512),
-    batches: tuple[int, ...] = (1, 4),
+    batches: tuple[int, ...] = (1,),
 ) -> Model:
     """AutoencoderKL in the layout of Stable Diffusion's, with random weights: 84 million at the usual channels."""
     with warnings.catch_warnings():
@@ -115,7 +122,7 @@ def kl(
         made = _exported(vae, folder / f"{name}.made", name=name, input_shape=shape, calibrate=x)
         _resized(made / "manifest.json", side, 2 ** (levels - 1))
         made.rename(bundle)
-    return Model(name, bundle, encode, decode, vae, batches, ("fp16", "fp32"), mode="reduce-overhead")
+    return Model(name, bundle, encode, decode, vae, batches, ("fp16", "fp32"), _LARGE)
 
 
 def _exported(model: torch.nn.Module, bundle: Path, **options: Any) -> Path:

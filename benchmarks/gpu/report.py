@@ -20,7 +20,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Timed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An arm: seconds of one call in each round, and how far its results are from the first arm's of all.
 
-    ratios are this arm's time over another's, the median over rounds of the ratio within a round.
+    ratios are this arm's time over another's, the median over rounds of the ratio within a round; reason is why it was
+    not timed, or what must be said of it.
     """
 
     arm: str
@@ -55,17 +56,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A model: memory that its sessions hold on the card after the largest batch, and what `reparam benchmark` says.
-
-    compiled is the mode of torch.compile, None where that has no arm.
-    """
+    """A model: memory that its sessions hold on the card after the largest batch, and what `reparam benchmark` says."""
 
     name: str
     id: str
     input: tuple[int, ...]
     latent: tuple[int, ...]
     parameters: int
-    compiled: str | None
     device_bytes: dict[str, int | None] = {}
     groups: tuple[Group, ...] = ()
     answers: tuple[Answer, ...] = ()
@@ -198,8 +195,7 @@ def _model(model: Measured) -> list[str]:
         *(f"- {answer.question} {answer.answer}" for answer in model.answers),
         *(f"- {note}" for note in model.notes),
         "",
-        "Milliseconds a call, and in brackets its time over PyTorch's eager in the same rounds"
-        + (f"; torch-compile is of mode {model.compiled}." if model.compiled else "."),
+        "Milliseconds a call, and in brackets its time over PyTorch's eager in the same rounds.",
         "",
         "| operation | batch | span | arms | floor | floor by layers |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -215,4 +211,5 @@ def _arm(arm: Timed) -> str:
     if not arm.rounds:
         return f"{arm.arm} not timed: {arm.reason}"
     ratio = arm.ratios.get("torch")
-    return f"{arm.arm} {1e3 * arm.median:.3g}" + (f" ({ratio:.2f})" if ratio is not None and arm.arm != "torch" else "")
+    told = f"{arm.arm} {1e3 * arm.median:.3g}" + (f" ({ratio:.2f})" if ratio is not None and arm.arm != "torch" else "")
+    return told if arm.reason is None else f"{told}, {arm.reason}"

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import types
 import warnings
 from collections.abc import Callable
@@ -66,6 +67,11 @@ def test_a_pad_before_a_convolution_stays_one_since_cudnn_refuses_some_uneven_pa
     reparam.load(bundle, device="cuda").close()
     kept = {each.settings.get_session_config_entry("optimization.disable_specified_optimizers") for each in card.made}
     assert kept == {"Pad_Fusion"}
+
+
+def test_a_card_is_asked_for_kernels_that_repeat(bundle: Path, card: type[Card]) -> None:
+    reparam.load(bundle, device="cuda").close()
+    assert all(session.settings.use_deterministic_compute for session in card.made)
 
 
 def test_tf32_is_refused_on_the_cpu_and_means_nothing_where_auto_takes_it(
@@ -238,6 +244,27 @@ def test_ctrl_c_while_a_capture_waits_for_its_turn_leaves_the_card_to_others() -
     thread.join()
     with captures.capturing():
         assert beside_captures(lambda: 4)() == 4
+
+
+def test_what_enters_again_while_a_capture_waits_does_not_wait_for_it() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def capture() -> None:
+        begun.set()
+        with captures.capturing():
+            over.set()
+
+    thread = threading.Thread(target=capture)
+
+    def inner() -> int:  # as of a model that a finalizer closes in the middle of a call
+        thread.start()
+        begun.wait()
+        time.sleep(0.05)
+        return beside_captures(lambda: 5)()
+
+    assert beside_captures(inner)() == 5
+    assert over.wait(10)
+    thread.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -189,6 +189,6 @@ def test_memory_that_runs_out_all_the_same_is_told_as_that(load: Large, monkeypa
         )
 
     vae = load()
-    monkeypatch.setattr(vae._own.pair.encoder, "_direct", type("Full", (), {"run": full}))
+    monkeypatch.setattr(vae._own.pair.encoder, "_run", full)
     with pytest.raises(OutOfMemory, match=r"no memory left on this machine: .*; give fewer rows a call"):
         vae.encode(images(1, 8))

@@ -15,7 +15,7 @@ _Found = TypeVar("_Found")
 
 
 class _Turns:
-    """Many at a time, or one alone; who waits to be alone comes next."""
+    """Many at a time, or one alone; who waits to be alone comes next. A thread that is inside may enter again."""
 
     def __init__(self) -> None:
         self.begin()
@@ -23,22 +23,32 @@ class _Turns:
     def begin(self) -> None:
         """Nobody is inside."""
         self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
+        self._inside = 0  # threads
         self._alone: int | None = None  # the thread that is, or is about to be
+        self._mine = threading.local()  # how many times over this thread is inside
+
+    @property
+    def _depth(self) -> int:
+        depth: int = getattr(self._mine, "depth", 0)
+        return depth
 
     def enter(self) -> None:
         """Waits until no other thread is alone."""
-        with self._changed:
-            while self._alone not in (None, threading.get_ident()):
-                self._changed.wait()
-            self._inside += 1
+        if not self._depth:
+            with self._changed:
+                while self._alone not in (None, threading.get_ident()):
+                    self._changed.wait()
+                self._inside += 1
+        self._mine.depth = self._depth + 1
 
     def leave(self) -> None:
         """Ends what `enter` began."""
-        with self._changed:
-            self._inside -= 1
-            if not self._inside:
-                self._changed.notify_all()
+        self._mine.depth = self._depth - 1
+        if not self._depth:
+            with self._changed:
+                self._inside -= 1
+                if not self._inside:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Generator[None]:

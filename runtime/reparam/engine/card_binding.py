@@ -156,11 +156,15 @@ class CardBuffers:
             try:
                 found = self._captured(session, inputs, outputs)
             except (DeviceUnavailable, RunError):
-                self._capturing.pop(id(session), None)  # a session whose capture failed may hold half of it
                 if self._wish:
                     raise
+            if found is None:  # a session whose capture failed may hold half of it
+                beside_captures(self._forget)(session)
         self.cuda_graph = found is not None and self.cuda_graph is not False
         return found or CardBinding(session, inputs, outputs, device=self._device, graph=None)
+
+    def _forget(self, session: CardSession) -> None:
+        self._capturing.pop(id(session), None)
 
     def _captured(
         self, session: CardSession, inputs: Mapping[str, CardSlot], outputs: Mapping[str, Form]

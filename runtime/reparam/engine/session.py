@@ -76,7 +76,9 @@ def _options(onnxruntime: ModuleType, threads: int, device: Device) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for `nodes`
-    if device.kind != "cpu":  # where cuDNN refuses some uneven pads, which a Pad before the convolution spares it
+    if device.kind != "cpu":
+        options.use_deterministic_compute = True
+        # cuDNN refuses some uneven pads, which a Pad before the convolution spares it
         options.add_session_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")
     return options
 
