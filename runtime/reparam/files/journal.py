@@ -43,7 +43,7 @@ def read_journal(path: Path, *, told: Path) -> Journal | None:
         return None
     except OSError as error:
         raise OutputError(f"{told}: cannot be read ({error.strerror or error}); check the disk") from None
-    except ValueError as error:  # msgspec's errors are ValueErrors
+    except (ValueError, msgspec.MsgspecError) as error:
         raise OptionError(f"{told}: is no journal of reparam's ({error}); move it away, or remove it") from None
 
 
