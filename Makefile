@@ -48,7 +48,7 @@ test test-all test-runtime test-oldest: export OMP_NUM_THREADS ?= 1
 test: $(READY) test-runtime .venv-ort118/.ready ## All tests but the slow ones, in the full environment and in the runtime's own
 	$(BIN)/python -m pytest $(TOGETHER) -m 'not slow and not gpu'
 
-test-all: $(READY) test-runtime test-oldest .venv-ort118/.ready ## All tests, the slow ones too
+test-all: $(READY) test-runtime test-oldest test-oldest-tools .venv-ort118/.ready ## All tests, the slow ones too
 	$(BIN)/python -m pytest $(TOGETHER) -m 'not gpu'
 
 test-runtime: .venv-runtime/.ready ## The runtime's tests on the built wheel, without torch and onnx
