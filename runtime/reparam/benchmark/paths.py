@@ -137,9 +137,7 @@ class DevicePath(Numpy):
 
     def _there(self, rows: Array) -> Any:
         """The rows as an OrtValue on the model's device."""
-        make = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        if self._device.kind != "cpu":
-            make = beside_captures(make)
+        make = beside_captures(import_onnxruntime().OrtValue.ortvalue_from_numpy, card=self._device.kind != "cpu")
         return make(rows, self._device.kind, self._device.index)
 
 

@@ -79,8 +79,10 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_TURNS.begin)  # the parent's threads are not there to end their turns
 
 
-def beside_captures(call: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-    """The call, which waits for captures of other threads; for whatever asks a card for something."""
+def beside_captures(call: Callable[_Given, _Found], *, card: bool = True) -> Callable[_Given, _Found]:
+    """The call, which waits for captures of other threads: whatever asks a card for something; as it is for a CPU."""
+    if not card:
+        return call
 
     def waiting(*args: _Given.args, **kwargs: _Given.kwargs) -> _Found:
         _TURNS.enter()

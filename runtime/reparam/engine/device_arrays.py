@@ -98,7 +98,7 @@ class DeviceArrays:
         wanted = (_CPU, 0) if device.kind == "cpu" else (_CUDA, device.index)
         try:
             found = tuple(map(int, array.__dlpack_device__()))
-            share = array.__dlpack__ if device.kind == "cpu" else beside_captures(array.__dlpack__)
+            share = beside_captures(array.__dlpack__, card=device.kind != "cpu")
             stream = {} if device.kind == "cpu" else {"stream": _LEGACY_STREAM}
             shared = self._ort_value().from_dlpack(share(**stream)) if found == wanted else None
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -125,13 +125,12 @@ class DeviceArrays:
     def _noise(self, eps: npt.NDArray[np.float32], rows: Rows) -> Any:
         """Noise made here, copied to the device."""
         device: Device = rows.pair.device
-        make = self._ort_value().ortvalue_from_numpy
-        if device.kind != "cpu":
-            make = beside_captures(make)
+        card = device.kind != "cpu"
         try:
+            make = beside_captures(self._ort_value().ortvalue_from_numpy, card=card)
             return make(np.ascontiguousarray(eps), device.kind, device.index)
         except Exception as error:  # onnxruntime's exceptions have no common base
-            raise failure(error, "eps", on_card=device.kind != "cpu") from error
+            raise failure(error, "eps", on_card=card) from error
 
     # -- running -------------------------------------------------------------------------------------------------
 

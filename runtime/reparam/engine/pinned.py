@@ -68,8 +68,7 @@ class Pinned:
             quiet = buffers.bind(encoder, {"x": x, "eps": buffers.input(*latent)}, {"mean": latent, "logvar": latent})
             moments = (x, quiet.outputs[0], quiet.outputs[1], quiet.run, law)
         self.cuda_graph: bool = isinstance(buffers, CardBuffers) and bool(buffers.cuda_graph)
-        # of what gives memory back to a card
-        self._let_go = beside_captures(setattr) if isinstance(buffers, CardBuffers) else setattr
+        self._let_go = beside_captures(setattr, card=pair.device.kind != "cpu")  # memory goes back to the card
         self._bound: _Bound | None = _Bound(sampling, decoding, moments)
         self._forks: int = inherited.forks
         self._thread: int = get_ident()

@@ -146,9 +146,8 @@ class Rows:
 
     def close(self) -> None:
         """Lets go of the sessions."""
-        if self._pair is not None and self._pair.device.kind != "cpu":
-            beside_captures(setattr)(self, "_pair", None)  # whose memory goes back to the card
-        self._pair = None
+        card = self._pair is not None and self._pair.device.kind != "cpu"
+        beside_captures(setattr, card=card)(self, "_pair", None)  # memory goes back to the card
 
     def law(self) -> Law:
         """The law of the noise; `OptionError` for a deterministic autoencoder, which has no posterior."""

@@ -115,7 +115,7 @@ class GraphSession:
     ) -> None:
         onnxruntime = import_onnxruntime()
         on_card = device.kind != "cpu"
-        create = beside_captures(onnxruntime.InferenceSession) if on_card else onnxruntime.InferenceSession
+        create = beside_captures(onnxruntime.InferenceSession, card=on_card)
         try:
             # enable_fallback=0: on failure onnxruntime would print to stdout and retry on the CPU
             session = create(
@@ -136,7 +136,7 @@ class GraphSession:
         self._session = session
         # what the public calls hand on to; they check again, some microseconds long, what the contract fixed once
         self._direct = getattr(session, "_sess", session)
-        self._run = beside_captures(self._direct.run) if on_card else self._direct.run
+        self._run = beside_captures(self._direct.run, card=on_card)
         self._contract = contract
         self._shapes = contract.outputs if contract.factors is None else None
         self._first = next(iter(contract.inputs))
@@ -220,9 +220,7 @@ class GraphSession:
             graph: number of the CUDA graph that the first runs capture and later ones replay, -1 for none; None for
                 a session that captures nothing.
         """
-        run = self._direct.run_with_iobinding
-        if self._falls:
-            run = beside_captures(run)
+        run = beside_captures(self._direct.run_with_iobinding, card=self._falls)
         bound = binding if self._direct is self._session else binding._iobinding  # noqa: SLF001  see `_direct`
         options = self._plain
         if graph is not None:
@@ -249,9 +247,8 @@ class GraphSession:
             binding.bind_ortvalue_input(name, value)
         for name in names:
             binding.bind_output(name, device.kind, device.index)
-        wait = binding.synchronize_inputs
         try:
-            (beside_captures(wait) if self._falls else wait)()
+            beside_captures(binding.synchronize_inputs, card=self._falls)()
         except Exception as error:
             raise self._failed(error) from error
         self.runner(binding)()
